@@ -1,0 +1,1 @@
+"""Runcast: an event-streaming gateway for AI-agent runs."""

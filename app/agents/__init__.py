@@ -1,0 +1,1 @@
+"""Who speaks: the agent port, and the agents that come with Runcast."""

@@ -1,0 +1,71 @@
+"""The agent port: what an agent is given and what it may yield.
+
+The smallest agent is an async generator function:
+
+    async def agent(turn: Turn):
+        yield f"You said: {turn.content}"
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Literal, Protocol
+
+from attrs import Factory, define, field, frozen
+
+from app.events import Event, FileRef
+
+
+@frozen
+class Image:
+    """An image that came with a message: checked, decoded bytes and their media type (`image/png`, …)."""
+
+    media_type: str
+    data: bytes = field(repr=False)
+
+
+@frozen
+class Message:
+    """One message of the conversation so far."""
+
+    role: Literal["user", "assistant"]
+    content: str
+
+
+@define
+class Turn:
+    """Everything that an agent is told about the run it is to perform.
+
+    Attributes:
+        history: the session's earlier messages, oldest first, without this one.
+        state: the agent's own notes in the session: JSON values, as the last run left them. What it holds when the run
+            ends is found again in the next one.
+    """
+
+    session_id: str
+    run_id: str
+    content: str
+    images: Sequence[Image] = ()
+    files: Sequence[FileRef] = ()
+    history: Sequence[Message] = ()
+    state: dict[str, Any] = Factory(dict)
+
+
+class Agent(Protocol):
+    """Whoever can perform a run.
+
+    It yields events, or bare strings, which are text. It may raise AgentError to end the run with a message for the
+    client; any other exception ends it with `internal_error`. It is cancelled by cancelling its task.
+    """
+
+    def run_stream(self, turn: Turn) -> AsyncIterator[Event | str]:
+        """Perform one run."""
+
+
+@frozen
+class Profile:
+    """An agent under a name that clients can choose."""
+
+    name: str
+    agent: Agent
+    description: str = ""

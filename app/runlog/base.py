@@ -1,0 +1,80 @@
+"""The RunLog port: what every backend guarantees, and no more.
+
+A log holds the events of one run, numbered by seq 1, 2, 3 … without a hole; it is append-only and closed once, by
+its terminal event. `tests/runlog/test_contract.py` is this page as tests, run over every backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from attrs import frozen
+
+from app.events import Event
+
+
+@frozen
+class Entry:
+    """One event and its seq."""
+
+    seq: int
+    event: Event
+
+
+@frozen
+class Page:
+    """Entries in order, without a hole. `tail` is the log's last seq when it was read; `closed` says that none follows."""
+
+    entries: tuple[Entry, ...]
+    tail: int
+    closed: bool
+
+
+class RunLog(Protocol):
+    """Logs, each under the id of its run."""
+
+    async def append(self, run_id: str, first_seq: int, events: Sequence[Event], *, closed: bool = False) -> None:
+        """Append `events` as `first_seq`, `first_seq + 1`, … : all of them, or none.
+
+        They are durable when this returns, and visible to `read` and `wait` only then (P7.2). `closed` makes the last
+        of them the log's last. Appends of many runs that arrive together share one commit. If the caller is cancelled
+        while it waits, the append is still carried out whole.
+
+        Raises:
+            Fenced: the log is closed, or its tail is not `first_seq - 1`. Nothing was written.
+        """
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        """Read up to `limit` entries that come strictly after seq `after`.
+
+        A log that nobody has written to is empty and open.
+
+        Raises:
+            Gap: `after` lies beyond the tail, or before what the log still holds.
+        """
+
+    async def wait(self, run_id: str, after: int) -> bool:
+        """Wait until there may be entries after `after`: True. False when there never will be: closed at `after`.
+
+        It may return True early, never late.
+        """
+
+    async def drop(self, run_id: str) -> None:
+        """Forget a log. Whoever waits on it is woken; nothing happens if there is none."""
+
+    async def runs(self) -> list[str]:
+        """The ids of the runs whose logs are kept here, open or closed, in the order of their first append."""
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of files and threads."""
+
+
+class Archive(Protocol):
+    """Where closed logs go: one opaque value per run."""
+
+    async def put_archive(self, run_id: str, body: bytes) -> None:
+        """Keep `body`, durably when this returns. Putting the same run again replaces it."""
+
+    async def get_archive(self, run_id: str) -> bytes | None:
+        """What was kept for this run, or None."""

@@ -1,0 +1,1 @@
+"""Whose runs they are: sessions, runs and their outcome."""

@@ -1,0 +1,201 @@
+"""Sessions and runs, and the SessionStore port that keeps them.
+
+The store decides, atomically, what must be decided once: which run is a session's active one (P4.4), whether an
+idempotency key was seen (P4.5), and how a run ended. Events are not here; they are in the run's log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Generic, Protocol, TypeVar
+
+from attrs import frozen
+
+from app.events import FileRef
+
+T = TypeVar("T")
+
+
+class RunStatus(StrEnum):
+    """Where a run stands (section 5 of the protocol)."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+
+@frozen
+class Session:
+    """One conversation of one principal. Times are aware, UTC."""
+
+    id: str
+    principal: str
+    profile: str
+    title: str | None
+    created_at: datetime
+    updated_at: datetime
+    active_run: str | None = None
+
+
+@frozen
+class RunError:
+    """Why a run failed: a code of P7.4 and a message for the client."""
+
+    code: str
+    message: str
+
+
+@frozen
+class Run:
+    """One turn. `last_seq` is the seq of its last event once it ended, else 0. `output` is the answer's text, once it ended."""
+
+    id: str
+    session_id: str
+    number: int
+    status: RunStatus
+    content: str
+    images: int
+    files: tuple[FileRef, ...]
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    last_seq: int = 0
+    output: str | None = None
+    error: RunError | None = None
+
+
+@frozen
+class NewRun:
+    """What is asked for when a run is started.
+
+    Attributes:
+        id: minted by the caller, never reused.
+        body_hash: of the request's body, to tell a retry from a reuse of `idempotency_key` (P4.5).
+        host: the process that will execute it.
+    """
+
+    id: str
+    content: str
+    images: int
+    files: tuple[FileRef, ...]
+    host: str
+    at: datetime
+    idempotency_key: str | None = None
+    body_hash: str = ""
+
+
+@frozen
+class Started:
+    """The answer to a start: the run, and whether it is new (False: the key was seen before)."""
+
+    run: Run
+    created: bool
+
+
+@frozen
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        terminal: the terminal event, encoded by the log's codec. It is kept in the run's row before the log is closed
+            with it, so that a crash in between can be finished, and so that exactly one outcome ever wins.
+        last_seq: the seq that the terminal will have.
+        state: what the agent wants to find again in the session's next run, or None to leave it as it was.
+    """
+
+    status: RunStatus
+    terminal: bytes
+    last_seq: int
+    output: str
+    at: datetime
+    error: RunError | None = None
+    state: dict[str, Any] | None = None
+
+
+@frozen
+class Unfinished:
+    """A run whose log is not archived yet: it was left running, or its end was decided but not carried out."""
+
+    run: Run
+    terminal: bytes | None
+
+
+@frozen
+class Listing(Generic[T]):
+    """One page of a list; `next` is the cursor of the following one, None at the end."""
+
+    items: tuple[T, ...]
+    next: str | None
+
+
+class SessionStore(Protocol):
+    """Sessions and runs. A session is always looked up by (principal, id) (P6.3); runs through their session."""
+
+    async def create_session(self, session: Session) -> None:
+        """Keep a new session."""
+
+    async def get_session(self, principal: str, session_id: str) -> Session | None:
+        """The principal's session with its `active_run`, or None."""
+
+    async def list_sessions(self, principal: str, limit: int, cursor: str | None) -> Listing[Session]:
+        """The principal's sessions, newest first (by creation).
+
+        Raises:
+            InvalidMessage: the cursor is none that this method gave.
+        """
+
+    async def delete_session(self, principal: str, session_id: str) -> None:
+        """Remove a session with its runs and their archives."""
+
+    async def get_state(self, session_id: str) -> dict[str, Any]:
+        """What the agent left with the last run's Outcome; empty at first."""
+
+    async def start_run(self, session_id: str, new: NewRun) -> Started:
+        """Insert a run as the session's next number, running; gives an untitled session its first words as title.
+
+        One transaction, and a partial unique index, so that it holds across processes.
+
+        Raises:
+            RunActive: another run of the session is queued or running.
+            IdempotencyMismatch: the key was used with another `body_hash`.
+            SessionNotFound: the session is gone.
+        """
+
+    async def get_run(self, session_id: str, run_id: str) -> Run | None:
+        """One run, or None."""
+
+    async def get_active_run(self, session_id: str) -> Run | None:
+        """The run that is queued or running, or None."""
+
+    async def list_runs(self, session_id: str, limit: int, cursor: str | None) -> Listing[Run]:
+        """The session's runs, oldest first.
+
+        Raises:
+            InvalidMessage: the cursor is none that this method gave.
+        """
+
+    async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
+        """(number, run id) of every run of the session, in order."""
+
+    async def finish_run(self, run_id: str, outcome: Outcome) -> bool:
+        """Decide how a run ended, if nobody has yet: False when it had ended before, and nothing was changed."""
+
+    async def unfinished_runs(self) -> Sequence[Unfinished]:
+        """Every run without an archive, oldest first: what a start-up has to finish."""
+
+    async def put_archive(self, run_id: str, body: bytes) -> None:
+        """Keep a closed log's archive (see `runlog.base.Archive`)."""
+
+    async def get_archive(self, run_id: str) -> bytes | None:
+        """A closed log's archive, or None."""
+
+    async def check(self) -> None:
+        """Return if the store answers; raise whatever it raises if not."""
+
+    async def close(self) -> None:
+        """Let go of connections."""
