@@ -52,7 +52,7 @@ class RunError:
 
 @frozen
 class Run:
-    """One turn. `last_seq` is the seq of its last event once it ended, else 0. `output` is the answer's text, once it ended."""
+    """One turn. Once it ended, `last_seq` is the seq of its last event and `output` the answer's text."""
 
     id: str
     session_id: str
