@@ -1,0 +1,81 @@
+/**
+ * Light markdown as DOM nodes: headings, lists, quotes, rules, fenced code; code, bold, italics, links in a line.
+ * What a model writes only ever becomes text nodes, so markup in it stays what it is: text.
+ */
+
+import { element } from "./element.js";
+
+const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]*)/;
+const BLOCKS = [
+  { test: /^(#{1,6})\s+(.+?)\s*#*$/, make: (found) => element(`h${found[1].length}`, {}, ...inline(found[2])) },
+  { test: /^ {0,3}([-*_])( *\1){2,} *$/, make: () => element("hr") },
+  { test: /^ {0,3}> ?(.*)$/, join: "blockquote" },
+  { test: /^\s*[-*+]\s+(.*)$/, list: "ul" },
+  { test: /^\s*(\d+)[.)]\s+(.*)$/, list: "ol" },
+];
+const SPANS = [
+  /(?<ticks>`+)(?<source>[^]*?[^`])\k<ticks>(?!`)/,
+  /\*\*(?<bold>\S(?:[^]*?\S)?)\*\*/,
+  /(?<![\w*])[*_](?<italic>[^\s*_](?:[^*_]*[^\s*_])?)[*_](?![\w*])/,
+  /\[(?<label>[^\]]+)\]\((?<href>https?:\/\/[^\s)]+)\)/,
+];
+const INLINE = new RegExp(SPANS.map(({ source }) => source).join("|"), "g");
+
+const DEEPEST = 8; // quotes within quotes
+
+/** @param {string} text @param {number} [depth] @returns {DocumentFragment} */
+export function markdown(text, depth = 0) {
+  const out = document.createDocumentFragment();
+  const lines = text.split("\n");
+  while (lines.length) out.append(...block(lines, depth));
+  return out;
+}
+
+/** Takes one block off the front of `lines`. */
+function block(lines, depth) {
+  if (!lines[0].trim()) return lines.shift() && [];
+  const fence = FENCE.exec(lines[0]);
+  if (fence) return [code(lines, fence)];
+  for (const { test, make, list, join } of BLOCKS) {
+    const found = test.exec(lines[0]);
+    if (!found) continue;
+    if (make) return lines.shift() && [make(found)];
+    const items = taken(lines, (line) => test.test(line)).map((line) => test.exec(line)?.at(-1) ?? "");
+    if (join) return [element(join, {}, depth < DEEPEST ? markdown(items.join("\n"), depth + 1) : items.join("\n"))];
+    const start = list === "ol" ? { start: Number(found[1]) } : {};
+    return [element(list, start, ...items.map((item) => element("li", {}, ...inline(item))))];
+  }
+  const first = lines.shift();
+  const more = taken(lines, (line) => line.trim() && !FENCE.test(line) && !BLOCKS.some(({ test }) => test.test(line)));
+  return [element("p", {}, ...inline([first, ...more].join("\n")))];
+}
+
+function code(lines, [, mark, language]) {
+  lines.shift();
+  const source = taken(lines, (line) => !line.trim().startsWith(mark));
+  lines.shift();
+  return element("pre", {}, element("code", { title: language }, source.join("\n")));
+}
+
+function taken(lines, fits) {
+  const end = lines.findIndex((line) => !fits(line));
+  return lines.splice(0, end < 0 ? lines.length : end);
+}
+
+/** @param {string} text @returns {(Node | string)[]} */
+function inline(text) {
+  const out = [];
+  let end = 0;
+  for (const found of text.matchAll(INLINE)) {
+    out.push(text.slice(end, found.index), span(found.groups ?? {}));
+    end = found.index + found[0].length;
+  }
+  return [...out, text.slice(end)];
+}
+
+function span({ source, bold, italic, label, href }) {
+  if (source) return element("code", {}, source.trim() || source);
+  if (bold) return element("strong", {}, ...inline(bold));
+  if (italic) return element("em", {}, ...inline(italic));
+  return element("a", { href, rel: "noopener noreferrer", target: "_blank" }, label);
+}

@@ -1,0 +1,220 @@
+"""A real server process, a real Chromium, and a cable between them that can be cut."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from attrs import Factory, define
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync")
+LISTENING = re.compile(r"Runcast is listening on (http://127\.0\.0\.1:\d+)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if CHROMIUM is None:
+                item.add_marker(pytest.mark.skip(reason="no chromium, chromium-browser or google-chrome is installed"))
+
+
+def merged(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Log messages with neighbouring deltas made one, as compaction may have done to any of them (P3.5)."""
+    out: list[dict[str, Any]] = []
+    for message in messages:
+        last = out[-1] if out else {}
+        if "delta" in message and (last.get("type"), last.get("agent")) == (message["type"], message.get("agent")):
+            out[-1] = {**message, "delta": last["delta"] + message["delta"]}
+        elif "id" in message:
+            out.append(message)
+    return out
+
+
+@pytest.fixture
+def merge() -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:
+    return merged
+
+
+@define
+class Api:
+    """The server's HTTP side, as a test asks it."""
+
+    base: str
+
+    def get(self, path: str, **params: Any) -> Any:
+        answer = httpx.get(f"{self.base}{path}", params=params, timeout=40).raise_for_status()
+        return answer.json()
+
+    def start(self, content: str) -> str:
+        """A run in a new session: the path of the run."""
+        session = httpx.post(f"{self.base}/sessions", json={}).raise_for_status().json()["id"]
+        run = httpx.post(f"{self.base}/sessions/{session}/runs", json={"content": content}).raise_for_status().json()
+        return f"/sessions/{session}/runs/{run['id']}"
+
+    def log(self, run: str) -> list[dict[str, Any]]:
+        """The whole log of a run that ended or is about to."""
+        events: list[dict[str, Any]] = []
+        page: dict[str, Any] = {"next": "0", "done": False}
+        while not page["done"]:
+            page = self.get(f"{run}/log", after=page["next"], wait=30)
+            events += page["events"]
+        return events
+
+    def session_log(self, session: str) -> list[dict[str, Any]]:
+        runs = self.get(f"/sessions/{session}/runs")["items"]
+        return [event for run in runs for event in self.log(f"/sessions/{session}/runs/{run['id']}")]
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    folder = tmp_path_factory.mktemp("server")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("RUNCAST_")}
+    env |= {"RUNCAST_DATA_DIR": str(folder), "RUNCAST_AGENT": "demo", "PYTHONUNBUFFERED": "1"}
+    command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0"]
+    with (
+        (folder / "errors.txt").open("w") as errors,
+        subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        assert process.stdout is not None
+        found = next(filter(None, map(LISTENING.search, process.stdout)), None)
+        drain = threading.Thread(target=lambda out: [None for _ in out], args=(process.stdout,))
+        drain.start()
+        try:
+            assert found, (folder / "errors.txt").read_text()
+            yield Api(found[1])
+        finally:
+            process.terminate()
+            process.wait(30)
+            drain.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--{flag}" for flag in FLAGS])
+        yield browser
+        browser.close()
+
+
+@define
+class Tab:
+    """The playground in a tab."""
+
+    page: Page
+    complaints: list[str] = Factory(list)
+
+    @property
+    def session(self) -> str:
+        return self.page.url.partition("?session=")[2]
+
+    @property
+    def position(self) -> str:
+        """Where the messages received so far end."""
+        return next(message["id"] for message in reversed(self.messages()) if "id" in message)
+
+    def messages(self) -> list[dict[str, Any]]:
+        """Every message in the inspector, as it was received."""
+        return [
+            json.loads(text)
+            for text in self.page.locator("#messages > li").evaluate_all("all => all.map(one => one.dataset.json)")
+        ]
+
+    def send(self, content: str) -> None:
+        self.page.fill("#content", content)
+        self.page.keyboard.press("Enter")
+
+    def has_received(self, count: int) -> None:
+        """Wait until so many messages are there."""
+        expect(self.page.locator("#messages > li").nth(count - 1)).to_be_attached(timeout=30_000)
+
+    def state_is(self, state: str) -> None:
+        expect(self.page.locator("#state")).to_have_attribute("data-state", state)
+
+    def has_checked(self, runs: int) -> None:
+        """Wait until so many runs have ended here and were compared with their logs."""
+        expect(self.page.locator("#counters")).to_have_attribute("data-checked", str(runs), timeout=30_000)
+
+    def is_exact(self, api: Api) -> None:
+        """What was received is the session's log: nothing is missing, and nothing came twice."""
+        assert merged(self.messages()) == merged(api.session_log(self.session))
+        expect(self.page.locator("#counters")).to_contain_text("0 lost, 0 twice")
+
+
+OpenTab = Callable[..., Tab]
+
+
+@pytest.fixture
+def open_tab(api: Api, browser: Browser) -> Iterator[OpenTab]:
+    """Opens the playground, at an address or at the root, in a window of its own."""
+    with contextlib.ExitStack() as stack:
+
+        def open_(url: str | None = None, *, script: str = "", **options: Any) -> Tab:
+            context = browser.new_context(**options)
+            stack.callback(context.close)
+            context.add_init_script(script)
+            tab = Tab(context.new_page())
+            tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
+            tab.page.on("console", lambda said: said.type == "error" and tab.complaints.append(said.text))
+            tab.page.goto(url or f"{api.base}/")
+            return tab
+
+        yield open_
+
+
+class Cable:
+    """A TCP proxy: `cut` breaks every connection that goes through it, new ones are let through."""
+
+    def __init__(self, portal: BlockingPortal, port: int) -> None:
+        self._portal = portal
+        self._port = port
+        self._ends: list[asyncio.StreamWriter] = []
+        self._server = portal.call(asyncio.start_server, self._carry, "127.0.0.1", 0)
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    def cut(self) -> None:
+        self._portal.call(self._cut)
+
+    def close(self) -> None:
+        self._portal.call(self._server.close)
+        self.cut()
+        self._portal.call(self._server.wait_closed)
+
+    def _cut(self) -> None:
+        for end in self._ends:
+            end.transport.abort()
+        self._ends.clear()
+
+    async def _carry(self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        self._ends += [near_writer, far_writer]
+        await asyncio.gather(self._pump(near_reader, far_writer), self._pump(far_reader, near_writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+
+@pytest.fixture
+def cable(api: Api) -> Iterator[Cable]:
+    with start_blocking_portal() as portal, contextlib.closing(Cable(portal, httpx.URL(api.base).port or 80)) as cable:
+        yield cable

@@ -1,0 +1,212 @@
+"""The page at /, as its user meets it. Exactness is judged against the server's own log."""
+
+import json
+
+import pytest
+from playwright.sync_api import expect
+
+# A handshake that something on the way refuses, as many corporate proxies do.
+BLOCKED_WEBSOCKET = """
+window.WebSocket = class extends WebSocket {
+  constructor(url, protocols) { super(String(url).replace("/ws/", "/blocked/"), protocols); }
+};
+"""
+
+
+def test_a_run_streams_into_the_page(api, open_tab):
+    tab = open_tab()
+    tab.send("/length 60 /rate 200 Hello there")
+    tab.has_checked(1)
+    tab.is_exact(api)
+    expect(tab.page.locator("article .user")).to_have_text("/length 60 /rate 200 Hello there")
+    expect(tab.page.locator("article .answer")).to_contain_text("Hello there")
+    expect(tab.page.locator("details.thinking").first).to_be_visible()
+    expect(tab.page.locator("details.tool[data-status=done]").first).to_be_visible()
+    expect(tab.page.locator(".subagent").first).to_be_visible()
+    assert tab.complaints == []
+
+
+def test_a_failed_run_says_why(open_tab):
+    tab = open_tab()
+    tab.send("/length 20 /rate 500 /error")
+    tab.has_checked(1)
+    expect(tab.page.locator("article[data-status=failed] .end")).to_contain_text("agent_error")
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+def test_a_tab_closed_in_the_middle_loses_nothing_to_the_next_one(api, open_tab, transport):
+    first = open_tab()
+    first.send("/quiet /length 10 /rate 500 An earlier run")
+    first.has_checked(1)
+    first.page.select_option("#transport", transport)
+    first.send("/length 200 /rate 100 A longer one")
+    first.has_received(80)
+    address = first.page.url
+    first.page.close()
+    second = open_tab(address)
+    second.page.select_option("#transport", transport)
+    second.has_checked(2)
+    second.is_exact(api)
+    expect(second.page.locator("article .user")).to_have_text(
+        ["/quiet /length 10 /rate 500 An earlier run", "/length 200 /rate 100 A longer one"]
+    )
+
+
+def test_two_tabs_show_the_same(api, open_tab):
+    one = open_tab()
+    one.send("/length 60 /rate 100 Hello")
+    one.has_received(3)
+    other = open_tab(one.page.url)
+    for tab in (one, other):
+        tab.has_checked(1)
+        tab.is_exact(api)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+def test_dropping_and_resuming_at_several_points_is_exact(api, open_tab, transport):
+    tab = open_tab()
+    tab.page.select_option("#transport", transport)
+    tab.send("/length 300 /rate 100 Hello")
+    for received in (1, 30, 90, 150):
+        tab.has_received(received)
+        tab.page.click("#drop")
+        tab.state_is("closed")
+        after = tab.position
+        expect(tab.page.locator("#resume")).to_have_text(f"Resume after {after}")
+        run = api.get(f"/sessions/{tab.session}/runs")["items"][0]["id"]
+        assert api.get(f"/sessions/{tab.session}/runs/{run}/log", after=after, wait=10)["events"]
+        assert tab.position == after
+        tab.page.click("#resume")
+    tab.has_checked(1)
+    tab.is_exact(api)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "sse"])
+def test_a_cut_network_is_mended_by_itself(api, open_tab, cable, transport):
+    tab = open_tab(f"{cable.base}/")
+    tab.page.select_option("#transport", transport)
+    tab.send("/length 300 /rate 100 Hello")
+    for received in (5, 60, 120):
+        tab.has_received(received)
+        cable.cut()
+        tab.state_is("waiting")
+        tab.state_is("open")
+    tab.has_checked(1)
+    tab.is_exact(api)
+
+
+def test_the_glitch_button_breaks_the_connection_and_it_comes_back(api, open_tab):
+    tab = open_tab()
+    tab.send("/length 200 /rate 100 Hello")
+    tab.has_received(20)
+    tab.page.click("#glitch")
+    tab.state_is("waiting")
+    tab.has_checked(1)
+    tab.is_exact(api)
+
+
+def test_switching_the_transport_in_the_middle_is_exact(api, open_tab):
+    tab = open_tab()
+    tab.send("/length 200 /rate 100 Hello")
+    for received, transport in ((20, "sse"), (60, "websocket"), (100, "sse")):
+        tab.has_received(received)
+        tab.page.select_option("#transport", transport)
+    tab.has_checked(1)
+    expect(tab.page.locator("#state")).to_have_attribute("data-transport", "sse")
+    tab.is_exact(api)
+
+
+def test_without_websockets_the_page_falls_back_to_sse(api, open_tab):
+    tab = open_tab(script=BLOCKED_WEBSOCKET)
+    tab.send("/length 100 /rate 100 Hello")
+    tab.has_received(20)
+    expect(tab.page.locator("#state")).to_have_text("open · SSE")
+    tab.has_checked(1)
+    tab.is_exact(api)
+
+
+def test_stop_cancels_the_run(api, open_tab):
+    tab = open_tab()
+    tab.send("/length 5000 /rate 100 Hello")
+    tab.has_received(10)
+    tab.page.click("#stop")
+    tab.has_checked(1)
+    assert api.get(f"/sessions/{tab.session}/runs")["items"][0]["status"] == "cancelled"
+    expect(tab.page.locator("article[data-status=cancelled] .end")).to_contain_text("Stopped")
+    expect(tab.page.locator("#send")).to_be_visible()
+
+
+def test_escape_cancels_the_run_from_the_keyboard(api, open_tab):
+    tab = open_tab()
+    tab.send("/length 5000 /rate 100 Hello")
+    tab.has_received(10)
+    tab.page.keyboard.press("Escape")
+    tab.has_checked(1)
+    assert api.get(f"/sessions/{tab.session}/runs")["items"][0]["status"] == "cancelled"
+
+
+def test_markup_in_messages_stays_text(open_tab):
+    tab = open_tab()
+    hostile = '<img src=x onerror="window.hacked=1"> [go](javascript:window.hacked=1) <b>x</b>'
+    tab.send(f"/length 200 /rate 1000 {hostile}")
+    tab.has_checked(1)
+    expect(tab.page.locator(".answer .prose", has_text='<img src=x onerror="window.hacked=1">').first).to_be_visible()
+    assert tab.page.locator("#chat :is(img, script, a[href^='javascript'])").count() == 0
+    assert tab.page.evaluate("window.hacked") is None
+
+
+def test_markdown_becomes_elements(open_tab):
+    tab = open_tab()
+    text = (
+        "# One\n\n- a\n- **b** and *c*\n\n3. d\n\n> e\n\n```py\n<i>f</i>\n```\n\n"
+        "`g` [h](https://example.org/?a=1&b=2) 2 * 3 * 4 a_b_c"
+    )
+    html = tab.page.evaluate(
+        """async text => {
+            const { markdown } = await import("./markdown.js");
+            const box = document.createElement("div");
+            box.append(markdown(text));
+            return box.innerHTML;
+        }""",
+        text,
+    )
+    assert html == (
+        "<h1>One</h1><ul><li>a</li><li><strong>b</strong> and <em>c</em></li></ul>"
+        '<ol start="3"><li>d</li></ol><blockquote><p>e</p></blockquote>'
+        '<pre><code title="py">&lt;i&gt;f&lt;/i&gt;</code></pre><p><code>g</code> '
+        '<a href="https://example.org/?a=1&amp;b=2" rel="noopener noreferrer" target="_blank">h</a> 2 * 3 * 4 a_b_c</p>'
+    )
+
+
+def test_the_inspector_shows_each_message_as_it_came(open_tab):
+    tab = open_tab()
+    tab.send("/quiet /length 5 /rate 500 Hello")
+    tab.has_checked(1)
+    first = tab.page.locator("#messages > li").first
+    first.locator("summary").click()
+    assert json.loads(first.locator("pre").inner_text()) == tab.messages()[0]
+
+
+def test_an_unknown_session_says_so_and_is_not_tried_again(api, open_tab):
+    tab = open_tab(f"{api.base}/?session=nobody")
+    expect(tab.page.locator("#notice")).to_be_visible()
+    tab.state_is("closed")
+
+
+def test_a_new_session_has_an_address_of_its_own(open_tab):
+    tab = open_tab()
+    tab.send("/quiet /length 5 /rate 500 Hello")
+    tab.has_checked(1)
+    before = tab.session
+    tab.page.click("#new button")
+    expect(tab.page.locator("article")).to_have_count(0)
+    assert tab.session
+    assert tab.session != before
+
+
+def test_the_page_fits_a_phone(open_tab):
+    tab = open_tab(viewport={"width": 360, "height": 640}, color_scheme="dark")
+    tab.send("/length 60 /rate 500 Hello")
+    tab.has_checked(1)
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
+    expect(tab.page.locator("#content")).to_be_in_viewport()
