@@ -1,5 +1,5 @@
 /**
- * Light markdown as DOM nodes: headings, lists, quotes, rules, fenced code; code, bold, italics, links in a line.
+ * Light markdown as DOM nodes: headings, lists, quotes, rules, tables, fenced code; code, bold, italics, links in a line.
  * What a model writes only ever becomes text nodes, so markup in it stays what it is: text.
  */
 
@@ -13,6 +13,8 @@ const BLOCKS = [
   { test: /^\s*[-*+]\s+(.*)$/, list: "ul" },
   { test: /^\s*(\d+)[.)]\s+(.*)$/, list: "ol" },
 ];
+const ROW = /^\s*\|.*\|\s*$/;
+const RULER = /^\s*\|(\s*:?-+:?\s*\|)+\s*$/;
 const SPANS = [
   /(?<ticks>`+)(?<source>[^]*?[^`])\k<ticks>(?!`)/,
   /\*\*(?<bold>\S(?:[^]*?\S)?)\*\*/,
@@ -36,6 +38,7 @@ function block(lines, depth) {
   if (!lines[0].trim()) return lines.shift() && [];
   const fence = FENCE.exec(lines[0]);
   if (fence) return [code(lines, fence)];
+  if (ROW.test(lines[0]) && RULER.test(lines[1] ?? "")) return [table(taken(lines, (line) => ROW.test(line)))];
   for (const { test, make, list, join } of BLOCKS) {
     const found = test.exec(lines[0]);
     if (!found) continue;
@@ -46,7 +49,7 @@ function block(lines, depth) {
     return [element(list, start, ...items.map((item) => element("li", {}, ...inline(item))))];
   }
   const first = lines.shift();
-  const more = taken(lines, (line) => line.trim() && !FENCE.test(line) && !BLOCKS.some(({ test }) => test.test(line)));
+  const more = taken(lines, (line) => line.trim() && !ROW.test(line) && !FENCE.test(line) && !BLOCKS.some(({ test }) => test.test(line)));
   return [element("p", {}, ...inline([first, ...more].join("\n")))];
 }
 
@@ -55,6 +58,16 @@ function code(lines, [, mark, language]) {
   const source = taken(lines, (line) => !line.trim().startsWith(mark));
   lines.shift();
   return element("pre", {}, element("code", { title: language }, source.join("\n")));
+}
+
+function table([head, , ...rows]) {
+  const row = (kind, line) => element("tr", {}, ...cells(line).map((cell) => element(kind, {}, ...inline(cell))));
+  const body = rows.map((line) => row("td", line));
+  return element("table", {}, element("thead", {}, row("th", head)), element("tbody", {}, ...body));
+}
+
+function cells(line) {
+  return line.trim().slice(1, -1).split("|").map((cell) => cell.trim());
 }
 
 function taken(lines, fits) {
