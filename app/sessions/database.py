@@ -1,0 +1,66 @@
+"""Reading and writing over an engine's pool: one statement, or one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from sqlalchemy import Executable
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from app.sessions.engine import writing
+from app.sessions.rows import AnyRow
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """An engine whose work is carried out whole: cancelling who waits for it does not stop it.
+
+    A cancelled statement would cost its connection, and aiosqlite loses the thread of a connection that is closed
+    while it works.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._reader = engine
+        self._writer = writing(engine)
+        self._going_on: set[asyncio.Task[Any]] = set()
+        # SQLite's writers wait for each other by polling, each holding a connection; those of this process need not.
+        self._turn: AbstractAsyncContextManager[Any] = (
+            asyncio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
+        )
+
+    async def read(self, query: Executable) -> Sequence[AnyRow]:
+        """All rows of one query."""
+        return await self._whole(self._read(query))
+
+    async def write(
+        self, work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        """What `work(connection, …)` returns, in one transaction; if it raises, nothing was changed."""
+        return await self._whole(self._write(lambda connection: work(connection, *args, **kwargs)))
+
+    async def close(self) -> None:
+        """Let work that goes on come to its end, then close every connection."""
+        await self._whole(self._close(frozenset(self._going_on)))
+
+    async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.create_task(work)
+        self._going_on.add(task)
+        task.add_done_callback(self._going_on.discard)
+        return await asyncio.shield(task)
+
+    async def _read(self, query: Executable) -> Sequence[AnyRow]:
+        async with self._reader.connect() as connection:
+            return (await connection.execute(query)).all()
+
+    async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        async with self._turn, self._writer.begin() as connection:
+            return await work(connection)
+
+    async def _close(self, going_on: frozenset[asyncio.Task[Any]]) -> None:
+        await asyncio.gather(*going_on, return_exceptions=True)
+        await self._reader.dispose()

@@ -1,0 +1,43 @@
+"""The tables' history, applied at start-up. Alembic reads `env.py` and `versions/` from this folder."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+
+from app.errors import ConfigurationError
+
+# Alembic keeps the migration that is going on in module globals.
+_one_at_a_time = threading.Lock()
+
+
+async def migrate(url: str) -> None:
+    """Bring the database at `url` to the newest version that this code knows; safe while others do the same.
+
+    Raises:
+        ConfigurationError: the URL is unusable, the database can't be opened, or it is newer than this code.
+    """
+    try:
+        await asyncio.to_thread(_upgrade, url)
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise ConfigurationError(f"the database {make_url(url)!r} can't be opened: {reason}") from error
+
+
+def configuration(url: str) -> Config:
+    """What Alembic's own commands need to work on these migrations."""
+    config = Config(attributes={"url": url})
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def _upgrade(url: str) -> None:
+    with _one_at_a_time:
+        command.upgrade(configuration(url), "head")

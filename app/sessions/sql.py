@@ -1,0 +1,127 @@
+"""The SessionStore in a SQL database: SQLite by default, PostgreSQL at scale; the queries are the same."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.sessions import ending, starting
+from app.sessions.base import Listing, NewRun, Outcome, Run, Session, SessionStore, Started, Unfinished
+from app.sessions.database import Database
+from app.sessions.engine import Synchronous, open_engine
+from app.sessions.migrations import migrate
+from app.sessions.paging import by_creation, by_number, decode_cursor, page
+from app.sessions.rows import RUN_COLUMNS, of_session, to_run, to_session, to_unfinished
+from app.sessions.tables import archives, runs, sessions, unarchived
+
+
+async def open_sessions(url: str, *, synchronous: Synchronous = "normal") -> SqlSessionStore:
+    """Open the store at a database URL and bring its tables up to date. Close it in the loop that opened it.
+
+    Args:
+        url: `sqlite+aiosqlite:///path` or `postgresql+asyncpg://…`.
+        synchronous: SQLite only; `full` also survives a loss of power (P7.2).
+
+    Raises:
+        ConfigurationError: the database can't be opened, or a newer Runcast has migrated it.
+    """
+    # In a thread, since making an engine imports its driver and looks at the path.
+    engine = await asyncio.to_thread(open_engine, url, synchronous=synchronous)
+    await migrate(url)
+    return SqlSessionStore(Database(engine))
+
+
+class SqlSessionStore(SessionStore):
+    """Sessions and runs in SQL tables; see the port for what each method promises.
+
+    Cancelling a call does not undo it: what it began is carried out whole.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create_session(self, session: Session) -> None:
+        await self._database.write(AsyncConnection.execute, insert(sessions).values(of_session(session)))
+
+    async def get_session(self, principal: str, session_id: str) -> Session | None:
+        rows = await self._database.read(_sessions_of(principal).where(sessions.c.id == session_id))
+        return to_session(rows[0]) if rows else None
+
+    async def list_sessions(self, principal: str, limit: int, cursor: str | None) -> Listing[Session]:
+        key = tuple_(sessions.c.created_at, sessions.c.id)
+        query = _sessions_of(principal).order_by(sessions.c.created_at.desc(), sessions.c.id.desc())
+        if cursor is not None:
+            query = query.where(key < decode_cursor(cursor, by_creation))
+        rows = await self._database.read(query.limit(limit + 1))
+        return page([to_session(row) for row in rows], limit, lambda session: (session.created_at, session.id))
+
+    async def delete_session(self, principal: str, session_id: str) -> None:
+        await self._database.write(
+            AsyncConnection.execute,
+            delete(sessions).where(sessions.c.principal == principal, sessions.c.id == session_id),
+        )
+
+    async def get_state(self, session_id: str) -> dict[str, Any]:
+        rows = await self._database.read(select(sessions.c.state).where(sessions.c.id == session_id))
+        return rows[0].state if rows else {}
+
+    async def start_run(self, session_id: str, new: NewRun) -> Started:
+        return await self._database.write(starting.start_run, session_id, new)
+
+    async def get_run(self, session_id: str, run_id: str) -> Run | None:
+        return await self._run(runs.c.session_id == session_id, runs.c.id == run_id)
+
+    async def get_active_run(self, session_id: str) -> Run | None:
+        first = starting.active_runs().where(runs.c.session_id == session_id)
+        return await self._run(runs.c.id == first.scalar_subquery())
+
+    async def list_runs(self, session_id: str, limit: int, cursor: str | None) -> Listing[Run]:
+        query = select(*RUN_COLUMNS).where(runs.c.session_id == session_id).order_by(runs.c.number)
+        if cursor is not None:
+            query = query.where(runs.c.number > decode_cursor(cursor, by_number)[0])
+        rows = await self._database.read(query.limit(limit + 1))
+        return page([to_run(row) for row in rows], limit, lambda run: (run.number,))
+
+    async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
+        query = select(runs.c.number, runs.c.id).where(runs.c.session_id == session_id).order_by(runs.c.number)
+        return [(row.number, row.id) for row in await self._database.read(query)]
+
+    async def finish_run(self, run_id: str, outcome: Outcome) -> bool:
+        return await self._database.write(ending.finish_run, run_id, outcome)
+
+    async def unfinished_runs(self) -> Sequence[Unfinished]:
+        query = select(*RUN_COLUMNS, runs.c.terminal).where(unarchived).order_by(runs.c.created_at, runs.c.id)
+        return [to_unfinished(row) for row in await self._database.read(query)]
+
+    async def put_archive(self, run_id: str, body: bytes) -> None:
+        """Keep a closed log's archive.
+
+        Raises:
+            RunNotFound: the run was deleted; nothing is kept.
+        """
+        await self._database.write(ending.put_archive, run_id, body)
+
+    async def get_archive(self, run_id: str) -> bytes | None:
+        rows = await self._database.read(select(archives.c.body).where(archives.c.run_id == run_id))
+        return rows[0].body if rows else None
+
+    async def check(self) -> None:
+        await self._database.read(select(sessions.c.id).limit(1))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _run(self, *conditions: ColumnElement[bool]) -> Run | None:
+        rows = await self._database.read(select(*RUN_COLUMNS).where(*conditions))
+        return to_run(rows[0]) if rows else None
+
+
+def _sessions_of(principal: str) -> Select[*tuple[Any, ...]]:
+    """A principal's sessions, as `to_session` reads them."""
+    columns = (column for column in sessions.c if column is not sessions.c.state)
+    first = starting.active_runs().where(runs.c.session_id == sessions.c.id)
+    return select(*columns, first.scalar_subquery().label("active_run")).where(sessions.c.principal == principal)

@@ -1,0 +1,111 @@
+"""The tables, as SQLAlchemy Core metadata, in types that SQLite and PostgreSQL share.
+
+What is true here by constraint: a session runs one run at a time (P4.4), a run's number is its session's own, an
+idempotency key belongs to one run of its session (P4.5), and nothing outlives its session.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+    literal_column,
+)
+
+from app.sessions.base import RunStatus
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware time in UTC with microseconds, also where the database keeps no zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        return value and value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Prose = JSON(none_as_null=True)
+"""Text that people and models wrote. It is kept as a JSON string: PostgreSQL's text can't hold NUL, and no database
+takes a lone surrogate."""
+
+metadata = MetaData()
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("principal", String, nullable=False),
+    Column("profile", String, nullable=False),
+    Column("title", Prose),
+    Column("state", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index("sessions_by_creation", "principal", "created_at", "id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("session_id", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("status", String, nullable=False),
+    Column("host", String, nullable=False),
+    Column("content", Prose, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("files", JSON, nullable=False),
+    Column("idempotency_key", String),
+    Column("body_hash", String, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("started_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("last_seq", Integer, nullable=False),
+    Column("output", Prose),
+    Column("error_code", String),
+    Column("error_message", Prose),
+    Column("terminal", LargeBinary),
+    Column("archived", Boolean, nullable=False),
+    Index("runs_by_number", "session_id", "number", unique=True),
+)
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# Literals, not parameters: a planner uses a partial index only where it can read that the query's condition is the
+# index's own.
+_QUEUED = literal_column(f"'{RunStatus.QUEUED}'", String)
+_RUNNING = literal_column(f"'{RunStatus.RUNNING}'", String)
+running = runs.c.status == _RUNNING
+active = runs.c.status.in_([_QUEUED, _RUNNING])
+unarchived = ~runs.c.archived
+keyed = runs.c.idempotency_key.is_not(None)
+
+Index("runs_one_running", runs.c.session_id, unique=True, sqlite_where=running, postgresql_where=running)
+Index("runs_active", runs.c.session_id, runs.c.number, sqlite_where=active, postgresql_where=active)
+Index("runs_unarchived", runs.c.created_at, runs.c.id, sqlite_where=unarchived, postgresql_where=unarchived)
+Index("runs_by_key", runs.c.session_id, runs.c.idempotency_key, unique=True, sqlite_where=keyed, postgresql_where=keyed)
