@@ -18,6 +18,7 @@ RuncastError                      code                  HTTP  close
 │   └── MaxIterationsReached      max_iterations
 ├── Fenced                        an append met a log that has moved on, or is closed
 ├── Gap                           a position that the log cannot honour
+├── StoreUnavailable              stored data could not be written or read
 └── ConfigurationError            the process cannot start as configured
 
 The codes are those of P7.4, the close codes those of P7.5: 4004, 4400, 4401 and 4403 are final, every other one is
@@ -185,6 +186,10 @@ class Gap(RuncastError):
         super().__init__(f"the log holds {earliest} to {latest}")
         self.earliest = earliest
         self.latest = latest
+
+
+class StoreUnavailable(RuncastError):
+    """Storage failed: a full disk, an I/O error, a closed store, or stored data that can't be read; see its cause."""
 
 
 class ConfigurationError(RuncastError):

@@ -24,7 +24,7 @@ class Entry:
 
 @frozen
 class Page:
-    """Entries in order, without a hole; `tail` is the log's last seq when it was read, `closed` says that it stays so."""
+    """Entries in order, without a hole; `tail` is the log's last seq at that time, `closed` says that it stays so."""
 
     entries: tuple[Entry, ...]
     tail: int

@@ -1,0 +1,179 @@
+"""ArchivedLog: a log whose closed runs may have moved to an archive, and nobody who reads can tell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from app.errors import Fenced, Gap
+from app.events import Event
+from app.runlog.archive import decode_archive, encode_archive
+from app.runlog.base import Archive, Page, RunLog
+from app.runlog.single_flight import SingleFlight
+from app.runlog.window import Window
+
+MAX_EVENTS: Final = 200_000
+_PAGE: Final = 4096
+_MAX_KNOWN: Final = 100_000
+
+
+class ArchivedLog:
+    """A RunLog over a live log and an archive. `archive` moves a closed run from the one to the other.
+
+    A run is put into the archive before it leaves the live log, and looked for in the opposite order, so that at no
+    moment it is in neither.
+
+    Args:
+        most_events: how many events of archives are kept decoded; the archive read last always is.
+    """
+
+    def __init__(self, live: RunLog, archive: Archive, *, most_events: int = MAX_EVENTS) -> None:
+        self._live = live
+        self._archive = archive
+        self._most_events = most_events
+        self._decoded: OrderedDict[str, Window] = OrderedDict()
+        self._decoded_events = 0
+        self._seen_live: set[str] = set()
+        self._epoch = 0
+        self._share = SingleFlight()
+
+    async def archive(self, run_id: str) -> None:
+        """Move a closed log to the archive. Harmless when it was moved before, wholly or half.
+
+        Raises:
+            ValueError: the log is open.
+        """
+        await self._share(("archive", run_id), lambda: self._move(run_id))
+
+    async def append(self, run_id: str, first_seq: int, events: Sequence[Event], *, closed: bool = False) -> None:
+        """As `RunLog.append`; a run in the archive is closed."""
+        # Every later append of an archived run finds the live log without a tail, which fences it.
+        if first_seq == 1 and await self._archive.get_archive(run_id) is not None:
+            raise Fenced(f"run {run_id}: an append at 1, but the log is archived")
+        await self._live.append(run_id, first_seq, events, closed=closed)
+
+    async def read(self, run_id: str, after: int, limit: int) -> Page:
+        """As `RunLog.read`."""
+        window = self._recall(run_id)
+        if window is None:
+            page = await self._read_live(run_id, after, limit)
+            if page is not None:
+                return page
+            window = await self._fetch(run_id) or Window.unbounded()
+        if not window.covers(after):
+            raise Gap(1, window.tail)
+        return window.page(after, limit)
+
+    async def wait(self, run_id: str, after: int) -> bool:
+        """As `RunLog.wait`."""
+        window = self._recall(run_id)
+        if window is not None:
+            return await window.wait(after)
+        if after and run_id in self._seen_live:
+            return await self._live.wait(run_id, after)
+        return await self._wait_for_either(run_id, after)
+
+    async def drop(self, run_id: str) -> None:
+        """Forget the live log, and what is remembered of the archived one; its archive is removed by its owner."""
+        self._forget(run_id)
+        await self._live.drop(run_id)
+
+    async def runs(self) -> list[str]:
+        """The runs of the live log: those that are not archived, or not wholly."""
+        return await self._live.runs()
+
+    async def close(self) -> None:
+        """Close the live log; the archive is its owner's."""
+        await self._live.close()
+
+    async def _move(self, run_id: str) -> None:
+        events = await self._read_whole(run_id)
+        if events:
+            await self._archive.put_archive(run_id, await asyncio.to_thread(encode_archive, events))
+            self._seen_live.discard(run_id)
+            self._epoch += 1
+            await self._live.drop(run_id)
+
+    async def _read_whole(self, run_id: str) -> list[Event]:
+        events: list[Event] = []
+        while True:
+            page = await self._live.read(run_id, len(events), _PAGE)
+            if page.tail and not page.closed:
+                raise ValueError(f"the log of run {run_id} is open")
+            events += [entry.event for entry in page.entries]
+            if len(events) == page.tail:
+                return events
+            await asyncio.sleep(0)
+
+    async def _read_live(self, run_id: str, after: int, limit: int) -> Page | None:
+        """What the live log answers, or None if it holds nothing of this run."""
+        try:
+            page = await self._live.read(run_id, after, limit)
+        except Gap as gap:
+            if gap.latest:
+                raise
+            return None
+        if not page.tail:
+            return None
+        if len(self._seen_live) >= _MAX_KNOWN:
+            self._seen_live.clear()
+        self._seen_live.add(run_id)
+        return page
+
+    async def _wait_for_either(self, run_id: str, after: int) -> bool:
+        # The live log must be waited on before the archive is asked: a run that moves in between is then noticed.
+        waiting = asyncio.ensure_future(self._live.wait(run_id, after))
+        try:
+            await asyncio.sleep(0)
+            window = await self._fetch(run_id)
+            return await (waiting if window is None else window.wait(after))
+        finally:
+            if not waiting.cancel() and not waiting.cancelled():
+                # Marks a failure as seen, should the archive have had the answer.
+                waiting.exception()
+
+    def _recall(self, run_id: str) -> Window | None:
+        window = self._decoded.get(run_id)
+        if window is not None:
+            self._decoded.move_to_end(run_id)
+        return window
+
+    async def _fetch(self, run_id: str) -> Window | None:
+        # An answer from before the last move or drop may be wrong by now: it is shared only among those before.
+        key = ("fetch", run_id, self._epoch)
+        return self._recall(run_id) or await self._share(key, lambda: self._decode(run_id))
+
+    async def _decode(self, run_id: str) -> Window | None:
+        epoch = self._epoch
+        body = await self._archive.get_archive(run_id)
+        if body is None:
+            return None
+        window = await asyncio.to_thread(_window_of, body)
+        if epoch == self._epoch:
+            self._remember(run_id, window)
+        return window
+
+    def _remember(self, run_id: str, window: Window) -> None:
+        self._decoded[run_id] = window
+        self._decoded_events += window.tail
+        while self._decoded_events > self._most_events and len(self._decoded) > 1:
+            _, oldest = self._decoded.popitem(last=False)
+            self._decoded_events -= oldest.tail
+
+    def _forget(self, run_id: str) -> None:
+        self._epoch += 1
+        self._seen_live.discard(run_id)
+        window = self._decoded.pop(run_id, None)
+        if window is not None:
+            self._decoded_events -= window.tail
+
+
+def _window_of(body: bytes) -> Window:
+    window = Window.unbounded()
+    window.extend(1, decode_archive(body), size=len(body), closed=True)
+    return window
+
+
+_: type[RunLog] = ArchivedLog
