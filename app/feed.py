@@ -1,0 +1,177 @@
+"""What viewers of the same thing share: a run's ready batches, a session's list of runs.
+
+A feed lives while somebody views it. A viewer itself is a cursor and nothing more (protocol, section 1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+
+from app.dialects.base import Batch, Dialect
+from app.position import Position
+from app.runlog.base import Page
+from app.runlog.compaction import compact
+
+_BEHIND = 64
+"""A page of more entries than this goes to a viewer who is behind, and is compacted (P3.5)."""
+
+_KEPT_BYTES = 8 * 1024 * 1024
+
+_Key = tuple[str, int, int]
+
+
+class RunFeed:
+    """One run's batches, each made once per dialect however many viewers are due it.
+
+    Attributes:
+        viewers: how many viewers follow the run now.
+    """
+
+    def __init__(self, number: int, run_id: str) -> None:
+        self.number = number
+        self.run_id = run_id
+        self.viewers = 0
+        self._batches: dict[_Key, Batch] = {}
+        self._size = 0
+
+    def batch(self, dialect: Dialect, page: Page) -> Batch:
+        """The page in the words of `dialect`."""
+        entries = page.entries
+        key = (dialect.name, entries[0].seq, entries[-1].seq)
+        if (batch := self._batches.get(key)) is not None:
+            return batch
+        if len(entries) == 1:
+            batch = Batch(dialect.frames(Position(self.number, entries[0].seq), entries[0].event))
+        elif len(entries) <= _BEHIND:
+            singles = (self.batch(dialect, Page((entry,), page.tail, page.closed)) for entry in entries)
+            batch = Batch(frame for single in singles for frame in single.frames)
+        else:
+            merged = compact(entries)
+            batch = Batch(f for entry in merged for f in dialect.frames(Position(self.number, entry.seq), entry.event))
+        self._keep(key, batch)
+        return batch
+
+    def _keep(self, key: _Key, batch: Batch) -> None:
+        self._batches[key] = batch
+        self._size += batch.size
+        while self._size > _KEPT_BYTES:
+            oldest = next(iter(self._batches))
+            self._size -= self._batches.pop(oldest).size
+
+
+class RunFeeds:
+    """The feeds of the runs that are being viewed here.
+
+    Args:
+        on_count: told a run's id and its number of viewers whenever that changes.
+    """
+
+    def __init__(self, on_count: Callable[[str, int], None]) -> None:
+        self._feeds: dict[str, RunFeed] = {}
+        self._on_count = on_count
+
+    def viewers(self, run_id: str) -> int:
+        """How many viewers follow a run."""
+        feed = self._feeds.get(run_id)
+        return feed.viewers if feed else 0
+
+    @contextlib.contextmanager
+    def view(self, number: int, run_id: str) -> Iterator[RunFeed]:
+        """Count as a viewer of the run while inside."""
+        feed = self._feeds.setdefault(run_id, RunFeed(number, run_id))
+        feed.viewers += 1
+        self._on_count(run_id, feed.viewers)
+        try:
+            yield feed
+        finally:
+            feed.viewers -= 1
+            if feed.viewers == 0:
+                del self._feeds[run_id]
+            self._on_count(run_id, feed.viewers)
+
+
+class SessionFeed:
+    """A session's runs as its viewers know them, with one shared wake-up for the next one.
+
+    Attributes:
+        viewers: how many viewers follow the session now.
+        gone: the session was deleted; nothing will follow.
+        left: set when the last viewer left.
+    """
+
+    def __init__(self) -> None:
+        self.viewers = 0
+        self.gone = False
+        self.left = asyncio.Event()
+        self._runs: dict[int, str] = {}
+        self._news = asyncio.Event()
+
+    def add(self, runs: Sequence[tuple[int, str]]) -> None:
+        """Learn of runs, by (number, run id); knowing one already is fine."""
+        self._runs = dict(sorted({**self._runs, **dict(runs)}.items()))
+        self._wake()
+
+    def end(self) -> None:
+        """The session is gone."""
+        self.gone = True
+        self._wake()
+
+    def run_id(self, number: int) -> str | None:
+        """The id of a run, or None."""
+        return self._runs.get(number)
+
+    def first(self) -> int:
+        """The number of the earliest run that is left, 0 without one."""
+        return next(iter(self._runs), 0)
+
+    def last(self) -> int:
+        """The number of the latest run, 0 without one."""
+        return next(reversed(self._runs), 0)
+
+    def following(self, number: int) -> int | None:
+        """The number of the run that comes after `number`, or None as yet."""
+        if number >= self.last():
+            return None
+        return next(later for later in self._runs if later > number)
+
+    async def news(self) -> None:
+        """Wait for a run that is not known yet, or for the end."""
+        await self._news.wait()
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+class SessionFeeds:
+    """The feeds of the sessions that are being viewed here."""
+
+    def __init__(self) -> None:
+        self._feeds: dict[str, SessionFeed] = {}
+
+    def get(self, session_id: str) -> SessionFeed | None:
+        """The session's feed, if anybody views it."""
+        return self._feeds.get(session_id)
+
+    @contextlib.contextmanager
+    def view(self, session_id: str) -> Iterator[SessionFeed]:
+        """Count as a viewer of the session while inside."""
+        feed = self._feeds.setdefault(session_id, SessionFeed())
+        feed.viewers += 1
+        try:
+            yield feed
+        finally:
+            feed.viewers -= 1
+            if feed.viewers == 0:
+                del self._feeds[session_id]
+                feed.left.set()
+
+    async def dismiss(self, session_id: str, *, at_most: float) -> None:
+        """Tell the session's viewers that it is gone, and wait, `at_most` so many seconds, until they have left."""
+        if (feed := self._feeds.get(session_id)) is None:
+            return
+        feed.end()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(feed.left.wait(), at_most)

@@ -1,0 +1,251 @@
+"""One run being executed here: the agent's task on one side, its log on the other.
+
+The agent only fills a buffer; this side takes what gathered there, appends it in one go, and comes back for more, so
+the append in progress is the batching window. How the run ended is decided in its row, then written to the log: from
+out here, so that neither a crash nor an agent that will not stop can leave a run without its terminal (P7.1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import secrets
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+import structlog
+from attrs import frozen
+
+from app.agents.base import Agent, Turn
+from app.errors import AgentError, Fenced, RunNotFound
+from app.events import Event, RunCancelled, RunFailed, RunInput, RunStarted, StreamEnd, Terminal
+from app.recorder import Recorder
+from app.runlog.archived import ArchivedLog
+from app.runlog.codec import encode_event
+from app.sessions.base import Outcome, Run, RunError, RunStatus, SessionStore
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+INTERRUPTED: Final = RunFailed("run_interrupted", "the server stopped while this run was in progress")
+"""How a run ends that its host could not see through (P7.1)."""
+
+_AHEAD = 256
+"""Events that an agent may have said before they are in its log; then it waits."""
+
+_STOP_GRACE = 5.0
+"""Seconds that an agent has to stop after it was cancelled (P4.6)."""
+
+_LONGEST_RETRY = 5.0
+
+
+@frozen
+class Stores:
+    """Where a run is kept: its log, and its row."""
+
+    log: ArchivedLog
+    sessions: SessionStore
+    clock: Callable[[], datetime]
+
+
+def recorder_of(run: Run) -> Recorder:
+    """A recorder at the beginning of `run`."""
+    asked = RunInput(run.content, run.images, run.files)
+    return Recorder(RunStarted(run.id, run.session_id, asked, run.started_at or run.created_at))
+
+
+class HostedRun:
+    """A run that this process executes.
+
+    Args:
+        prepare: gathers what the agent is told; when it fails, so does the run.
+
+    Attributes:
+        run: its row, as it was started.
+        done: set once the terminal is in the log, or somebody else wrote one.
+    """
+
+    def __init__(self, run: Run, agent: Agent, prepare: Callable[[], Awaitable[Turn]], stores: Stores) -> None:
+        self.run = run
+        self.done = asyncio.Event()
+        self._agent = agent
+        self._prepare = prepare
+        self._turn: Turn | None = None
+        self._stores = stores
+        self._recorder = recorder_of(run)
+        self._pending: list[Event] = self._recorder.begin()
+        self._closing: list[Event] = []
+        self._next_seq = 1
+        self._stopped = False
+        self._changed = asyncio.Event()
+        self._changed.set()
+        self._room = asyncio.Event()
+
+    def stop(self, terminal: Terminal) -> None:
+        """End the run with `terminal`, unless it is ending already. What the agent still says is discarded (P4.6)."""
+        if self._recorder.terminal is None:
+            self._stopped = True
+            self._closing = self._recorder.end(terminal)
+            self._changed.set()
+
+    async def execute(self) -> None:
+        """See the run through to its terminal."""
+        speaking = asyncio.get_running_loop().create_task(self._speak(), context=contextvars.Context())
+        speaking.add_done_callback(self._fell_silent)
+        try:
+            await self._pump(speaking)
+            if self._recorder.terminal is None:
+                self._closing = self._ending(speaking)
+            await self._close()
+        except (Fenced, RunNotFound) as error:
+            log.warning("run.lost", run_id=self.run.id, reason=str(error))
+        finally:
+            speaking.cancel()
+            self.done.set()
+
+    async def _speak(self) -> None:
+        self._turn = await self._prepare()
+        stream = self._agent.run_stream(self._turn)
+        try:
+            async for raw in stream:
+                said = self._recorder.feed(raw)
+                self._changed.set()
+                if self._recorder.terminal is not None:
+                    self._closing = said or self._closing
+                    return
+                self._pending += said
+                if len(self._pending) >= _AHEAD:
+                    self._room.clear()
+                    await self._room.wait()
+        except SystemExit as error:  # the loop would take it for its own
+            raise RuntimeError("the agent tried to end the process") from error
+        finally:
+            if (aclose := getattr(stream, "aclose", None)) is not None:
+                await aclose()
+
+    def _fell_silent(self, speaking: asyncio.Task[None]) -> None:
+        self._changed.set()
+        if self._recorder.terminal is not None and not speaking.cancelled() and (error := speaking.exception()):
+            log.info("agent.failed_late", run_id=self.run.id, exc_info=error)
+
+    async def _pump(self, speaking: asyncio.Task[None]) -> None:
+        while self._recorder.terminal is None:
+            await self._changed.wait()
+            self._changed.clear()
+            ended = speaking.done()
+            await self._flush()
+            if ended:
+                return
+        if self._stopped:
+            speaking.cancel()
+            await asyncio.wait({speaking}, timeout=_STOP_GRACE)
+            if not speaking.done():
+                log.warning("agent.would_not_stop", run_id=self.run.id)
+
+    async def _flush(self) -> None:
+        if not self._pending:
+            return
+        taken, self._pending = self._pending, []
+        self._room.set()
+        await insist(lambda: self._stores.log.append(self.run.id, self._next_seq, taken), run_id=self.run.id)
+        self._next_seq += len(taken)
+
+    def _ending(self, speaking: asyncio.Task[None]) -> list[Event]:
+        try:
+            return self._recorder.end(self._verdict(speaking))
+        except Exception as error:  # noqa: BLE001 - an agent's own kind of AgentError may lack what it should have
+            return self._recorder.end(unexpected(error, run_id=self.run.id))
+
+    def _verdict(self, speaking: asyncio.Task[None]) -> Terminal:
+        if speaking.cancelled():
+            error: BaseException | None = asyncio.CancelledError()
+        else:
+            error = speaking.exception()
+        match error:
+            case None:
+                return StreamEnd("")
+            case AgentError():
+                return RunFailed(error.code, error.message)
+            case _:
+                return unexpected(error, run_id=self.run.id)
+
+    async def _close(self) -> None:
+        await self._flush()
+        terminal = self._closing[-1]
+        outcome = outcome_of(
+            terminal,
+            last_seq=self._next_seq + len(self._closing) - 1,
+            output=self._recorder.content,
+            at=self._stores.clock(),
+            state=_storable(self._turn.state, self.run.id) if self._turn else None,
+        )
+        await close_log(self._stores, self.run.id, outcome, self._next_seq, self._closing)
+
+
+def outcome_of(
+    terminal: Event, *, last_seq: int, output: str, at: datetime, state: dict[str, Any] | None = None
+) -> Outcome:
+    """What a run's row says of its end: the answer is the terminal's own where it has one, else the text so far."""
+    body = encode_event(terminal)
+    match terminal:
+        case StreamEnd():
+            return Outcome(RunStatus.COMPLETED, body, last_seq, terminal.full_content, at, state=state)
+        case RunCancelled():
+            return Outcome(RunStatus.CANCELLED, body, last_seq, terminal.content, at, state=state)
+        case RunFailed():
+            status = RunStatus.INTERRUPTED if terminal.code == INTERRUPTED.code else RunStatus.FAILED
+            error = RunError(terminal.code, terminal.message)
+            return Outcome(status, body, last_seq, output, at, error=error, state=state)
+        case _:
+            raise TypeError(f"{type(terminal).__name__} ends no run")
+
+
+async def close_log(stores: Stores, run_id: str, outcome: Outcome, first_seq: int, closing: list[Event]) -> None:
+    """Decide the run's end in its row, then show it, then archive: whoever sees the terminal finds the row ended."""
+    if not await insist(lambda: stores.sessions.finish_run(run_id, outcome), run_id=run_id):
+        log.warning("run.ended_elsewhere", run_id=run_id)
+        return
+    await show_and_archive(stores, run_id, first_seq, closing)
+    log.info("run.ended", run_id=run_id, status=str(outcome.status), events=outcome.last_seq)
+
+
+async def show_and_archive(stores: Stores, run_id: str, first_seq: int, closing: list[Event]) -> None:
+    """Write the events that close a log, the terminal last, and put the log away."""
+    await insist(lambda: stores.log.append(run_id, first_seq, closing, closed=True), run_id=run_id)
+    await insist(lambda: stores.log.archive(run_id), run_id=run_id)
+
+
+async def insist(step: Callable[[], Awaitable[T]], *, run_id: str) -> T:
+    """Repeat a storage step, which is all or nothing, until the storage takes it.
+
+    Raises:
+        Fenced, RunNotFound: the log is somebody else's, or gone; repeating is no use.
+    """
+    delay = 0.1
+    while True:
+        try:
+            return await step()
+        except (Fenced, RunNotFound):
+            raise
+        except Exception:  # a full disk, a lost database: whatever it is, the run must not be lost
+            log.exception("storage.failed", run_id=run_id, retry_in=delay)
+        await asyncio.sleep(delay)
+        delay = min(delay * 2, _LONGEST_RETRY)
+
+
+def unexpected(error: BaseException, **context: str) -> RunFailed:
+    """The terminal of an exception that nobody raised on purpose: its text goes to the log alone (P6.5)."""
+    incident = secrets.token_hex(8)
+    log.error("agent.crashed", incident=incident, exc_info=error, **context)
+    return RunFailed("internal_error", "the agent failed unexpectedly", incident)
+
+
+def _storable(state: dict[str, Any], run_id: str) -> dict[str, Any] | None:
+    try:
+        plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(state), type=dict[str, Any])
+    except (TypeError, ValueError, RecursionError):
+        log.warning("agent.state_is_not_json", run_id=run_id)
+        return None
+    return plain

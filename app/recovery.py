@@ -1,0 +1,53 @@
+"""What a start-up finishes: every run that an earlier process left without its terminal or its archive (P7.1)."""
+
+from __future__ import annotations
+
+import structlog
+
+from app.events import Terminal
+from app.host import INTERRUPTED, Stores, close_log, outcome_of, recorder_of, show_and_archive
+from app.recorder import Recorder
+from app.runlog.codec import decode_event
+from app.sessions.base import Unfinished
+
+log = structlog.get_logger()
+
+_PAGE = 1000
+
+
+async def recover(stores: Stores) -> int:
+    """Finish what is unfinished, oldest first; the answer is how many runs there were."""
+    unfinished = await stores.sessions.unfinished_runs()
+    for left in unfinished:
+        await _finish(stores, left)
+    return len(unfinished)
+
+
+async def _finish(stores: Stores, left: Unfinished) -> None:
+    run_id = left.run.id
+    recorder = recorder_of(left.run)
+    tail = await _replay(stores, run_id, recorder)
+    if recorder.terminal is not None:
+        await stores.log.archive(run_id)
+        return
+    terminal = decode_event(left.terminal) if left.terminal is not None else INTERRUPTED
+    if not isinstance(terminal, Terminal):
+        raise TypeError(f"the row of {run_id} holds no terminal event")
+    closing = recorder.end(terminal)
+    log.info("run.recovered", run_id=run_id, events=tail, code=getattr(terminal, "code", None))
+    if left.terminal is None:
+        last_seq = tail + len(closing)
+        outcome = outcome_of(terminal, last_seq=last_seq, output=recorder.content, at=stores.clock())
+        await close_log(stores, run_id, outcome, tail + 1, closing)
+    else:
+        await show_and_archive(stores, run_id, tail + 1, closing)
+
+
+async def _replay(stores: Stores, run_id: str, recorder: Recorder) -> int:
+    after = 0
+    while True:
+        page = await stores.log.read(run_id, after, _PAGE)
+        recorder.replay(entry.event for entry in page.entries)
+        if not page.entries:
+            return after
+        after = page.entries[-1].seq

@@ -1,0 +1,315 @@
+"""RunRegistry: the one object that joins agents, logs, sessions and dialects, and the only one that transports know.
+
+Every method takes the principal, and every session is looked up in one place (P6.3).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+
+import msgspec
+from attrs import evolve, frozen
+
+from app.agents.base import Image, Message, Turn
+from app.agents.loader import Profiles
+from app.dialects.base import Dialect
+from app.errors import Draining, InvalidMessage, RunNotFound, SessionNotFound
+from app.events import FileRef, RunCancelled
+from app.feed import RunFeeds, SessionFeeds
+from app.host import Stores
+from app.hosting import Hosting
+from app.position import Position
+from app.sessions.base import Listing, NewRun, Run, Session, SessionStore, Started
+from app.viewer import Batches, Following, Slice, Viewer
+
+_PAGE = 200
+_FAREWELL = 2.0
+"""Seconds that viewers of a deleted session have to take its last words."""
+
+
+@frozen
+class NewMessage:
+    """A user's message, checked: what a run is started with.
+
+    Attributes:
+        cancel_when_left: cancel the run when it has had no viewer for the grace period (P3.11).
+    """
+
+    content: str
+    images: Sequence[Image] = ()
+    files: tuple[FileRef, ...] = ()
+    cancel_when_left: bool = False
+    idempotency_key: str | None = None
+
+    def digest(self) -> str:
+        """A hash of everything but the key, to tell a retry from a reuse (P4.5)."""
+        images = [hashlib.sha256(image.data).hexdigest() for image in self.images]
+        files = [file.id for file in self.files]
+        body = msgspec.json.encode([self.content, images, files, self.cancel_when_left])
+        return hashlib.sha256(body).hexdigest()
+
+
+class RunRegistry:
+    """The runs of this process, and the doors to every run that is kept.
+
+    Args:
+        stores: where logs and rows are kept.
+        profiles: the agents that can be talked to.
+        dialects: by name.
+        disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
+    """
+
+    def __init__(
+        self, stores: Stores, profiles: Profiles, dialects: Mapping[str, Dialect], *, disconnect_grace: float
+    ) -> None:
+        self.profiles = profiles
+        self.draining = False
+        self._stores = stores
+        self._rows = stores.sessions
+        self._dialects = dialects
+        self._hosting = Hosting(stores, disconnect_grace=disconnect_grace)
+        self._deleting: set[str] = set()
+        self._viewers: set[Viewer] = set()
+        self._run_feeds = RunFeeds(self._hosting.viewers_changed)
+        self._session_feeds = SessionFeeds()
+
+    # sessions
+
+    async def create_session(self, principal: str, profile: str | None, title: str | None) -> Session:
+        """Create a session; without a profile it gets the default one.
+
+        Raises:
+            InvalidMessage: there is no such profile.
+            Draining: the process is going away.
+        """
+        self._refuse_when_draining()
+        name = profile if profile is not None else self.profiles.default.name
+        if self.profiles.get(name) is None:
+            raise InvalidMessage(f"$.profile: there is no profile {name!r}")
+        now = self._stores.clock()
+        session = Session(f"ses_{secrets.token_hex(16)}", principal, name, title, now, now)
+        await self._rows.create_session(session)
+        return session
+
+    async def session(self, principal: str, session_id: str) -> Session:
+        """The principal's session: the one place where a session is looked up for anybody.
+
+        Raises:
+            SessionNotFound: there is none, or it is another principal's.
+        """
+        found = await self._rows.get_session(principal, session_id)
+        if found is None or session_id in self._deleting:
+            raise SessionNotFound("there is no such session")
+        return found
+
+    async def sessions(self, principal: str, limit: int, cursor: str | None) -> Listing[Session]:
+        """The principal's sessions, newest first."""
+        return await self._rows.list_sessions(principal, limit, cursor)
+
+    async def delete_session(self, principal: str, session_id: str) -> None:
+        """Cancel the session's run, let its viewers have the terminal, then remove everything that was kept."""
+        await self.session(principal, session_id)
+        self._deleting.add(session_id)
+        try:
+            runs = await self._rows.run_numbers(session_id)
+            await self._end_runs([run_id for _, run_id in runs])
+            await self._session_feeds.dismiss(session_id, at_most=_FAREWELL)
+            await self._rows.delete_session(principal, session_id)
+            for _, run_id in runs:
+                await self._stores.log.drop(run_id)
+        finally:
+            self._deleting.discard(session_id)
+
+    # runs
+
+    async def start(self, principal: str, session_id: str, message: NewMessage) -> Started:
+        """Start a run, or find the one that the same idempotency key started before (P4.5).
+
+        Raises:
+            SessionNotFound, RunActive, IdempotencyMismatch, Draining: nothing was started.
+        """
+        session = await self.session(principal, session_id)
+        self._refuse_when_draining()
+        profile = self.profiles.get(session.profile)
+        if profile is None:
+            raise InvalidMessage(f"the session's profile {session.profile!r} is no longer there")
+        new = NewRun(
+            id=f"run_{secrets.token_hex(16)}",
+            content=message.content,
+            images=len(message.images),
+            files=message.files,
+            host=self._hosting.name,
+            at=self._stores.clock(),
+            idempotency_key=message.idempotency_key,
+            body_hash=message.digest(),
+        )
+
+        async def prepare(run: Run) -> Turn:
+            return await self._turn(run, message)
+
+        started = await self._hosting.start(
+            session_id, new, profile.agent, prepare, cancel_when_left=message.cancel_when_left
+        )
+        if (feed := self._session_feeds.get(session_id)) is not None:
+            feed.add([(started.run.number, started.run.id)])
+        return started
+
+    async def run(self, principal: str, session_id: str, run_id: str) -> Run:
+        """One run, its `last_seq` up to date.
+
+        Raises:
+            SessionNotFound, RunNotFound: there is none.
+        """
+        await self.session(principal, session_id)
+        found = await self._rows.get_run(session_id, run_id)
+        if found is None:
+            raise RunNotFound("there is no such run in this session")
+        return await self._current(found)
+
+    async def runs(self, principal: str, session_id: str, limit: int, cursor: str | None) -> Listing[Run]:
+        """The session's runs, oldest first."""
+        await self.session(principal, session_id)
+        page = await self._rows.list_runs(session_id, limit, cursor)
+        return Listing(tuple([await self._current(run) for run in page.items]), page.next)
+
+    async def cancel(self, principal: str, session_id: str, run_id: str | None = None) -> Run:
+        """Cancel a run, by default the one in progress, else the last; one that has ended stays as it is (P4.6).
+
+        Raises:
+            SessionNotFound, RunNotFound: there is none.
+        """
+        await self.session(principal, session_id)
+        if run_id is None:
+            runs = await self._rows.run_numbers(session_id)
+            run_id = runs[-1][1] if runs else ""
+        self._hosting.stop(run_id, "cancelled")
+        return await self.run(principal, session_id, run_id)
+
+    # following
+
+    async def follow_session(
+        self, principal: str, session_id: str, after: Position | None, dialect: str = "native"
+    ) -> Viewer:
+        """Follow a session from a position, or from the run in progress (P3.1, P3.4).
+
+        Raises:
+            SessionNotFound: there is none. Draining: the process is going away.
+        """
+        await self.session(principal, session_id)
+        self._refuse_when_draining()
+        return Viewer(self._session_batches(session_id, after, dialect), self._viewers)
+
+    async def follow_run(
+        self, principal: str, session_id: str, run_id: str, after: Position | None, dialect: str = "native"
+    ) -> Viewer | None:
+        """Follow one run from a position, or from its first event; None when nothing of it is left to send (P3.7).
+
+        Raises:
+            SessionNotFound, RunNotFound: there is none. Draining: the process is going away.
+        """
+        run = await self.run(principal, session_id, run_id)
+        self._refuse_when_draining()
+        start = after if after is not None else Position(run.number, 0)
+        if run.ended_at is not None and await self._is_over(run, start):
+            return None
+        return Viewer(self._following(dialect).run(run.number, run_id, start), self._viewers)
+
+    async def read_log(
+        self, principal: str, session_id: str, run_id: str, after: Position | None, *, limit: int, wait: float
+    ) -> Slice:
+        """A piece of a run's log in the native dialect; waits `wait` seconds for a first event.
+
+        Raises:
+            SessionNotFound, RunNotFound: there is none. Draining: the process is going away.
+        """
+        run = await self.run(principal, session_id, run_id)
+        self._refuse_when_draining()
+        start = after if after is not None else Position(run.number, 0)
+        return await self._following("native").read(run.number, run_id, start, limit=limit, wait=wait)
+
+    # life
+
+    async def check(self) -> None:
+        """Return if the process can serve: the store answers, and it is not going away.
+
+        Raises:
+            Draining: it is going away.
+        """
+        self._refuse_when_draining()
+        await self._rows.check()
+
+    def drain(self) -> None:
+        """Take no new runs, and send every viewer away to reconnect elsewhere (P7.3)."""
+        self.draining = True
+        for viewer in list(self._viewers):
+            viewer.drain()
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Drain, then end what still runs after `grace` seconds with `run_interrupted`."""
+        self.drain()
+        await self._hosting.close(grace)
+        await self.profiles.aclose()
+
+    # behind the doors
+
+    async def _session_batches(self, session_id: str, after: Position | None, dialect: str) -> Batches:
+        with self._session_feeds.view(session_id) as feed:
+            feed.add(await self._rows.run_numbers(session_id))
+            async with aclosing(self._following(dialect).session(feed, after)) as batches:
+                async for batch in batches:
+                    yield batch
+
+    def _following(self, dialect: str) -> Following:
+        return Following(self._stores.log, self._run_feeds, self._dialects[dialect])
+
+    async def _current(self, run: Run) -> Run:
+        if run.ended_at is not None and self._hosting.get(run.id) is None:
+            return run
+        page = await self._stores.log.read(run.id, 0, 1)
+        return evolve(run, last_seq=page.tail)
+
+    async def _is_over(self, run: Run, start: Position) -> bool:
+        """Whether `start` is the run's terminal; the row ends a moment before the log does."""
+        if start != Position(run.number, run.last_seq):
+            return False
+        page = await self._stores.log.read(run.id, start.seq, 1)
+        return page.closed and not page.entries
+
+    async def _turn(self, run: Run, message: NewMessage) -> Turn:
+        return Turn(
+            session_id=run.session_id,
+            run_id=run.id,
+            content=message.content,
+            images=message.images,
+            files=message.files,
+            history=[message async for message in history(self._rows, run)],
+            state=await self._rows.get_state(run.session_id),
+        )
+
+    async def _end_runs(self, run_ids: Sequence[str]) -> None:
+        for run_id in run_ids:
+            if (hosted := self._hosting.get(run_id)) is not None:
+                hosted.stop(RunCancelled("", "the session was deleted"))
+                await hosted.done.wait()
+
+    def _refuse_when_draining(self) -> None:
+        if self.draining:
+            raise Draining("this server is shutting down; connect again")
+
+
+async def history(rows: SessionStore, before: Run) -> AsyncIterator[Message]:
+    """What was said in the session before a run, oldest first."""
+    cursor: str | None = None
+    while True:
+        page = await rows.list_runs(before.session_id, _PAGE, cursor)
+        for run in page.items:
+            if run.number >= before.number:
+                return
+            yield Message("user", run.content)
+            if run.output:
+                yield Message("assistant", run.output)
+        if (cursor := page.next) is None:
+            return

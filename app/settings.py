@@ -1,0 +1,154 @@
+"""The environment -> one frozen Settings; read by the composition root alone.
+
+Every setting is a variable `RUNCAST_<NAME>`; `.env.example` lists them all with their defaults.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal, get_type_hints
+
+from attrs import Attribute, field, fields, frozen
+
+from app.errors import ConfigurationError
+
+PREFIX: Final = "RUNCAST_"
+_NUMBERS: Final = {int: "a whole number", float: "a number"}
+
+
+def _at_least(low: float) -> Callable[[Any, Attribute[Any], float], None]:
+    def check(_: Any, attribute: Attribute[Any], value: float) -> None:
+        if value < low:
+            raise ValueError(f"{PREFIX}{attribute.name.upper()} must be at least {low:g}, not {value:g}")
+
+    return check
+
+
+def _at_most(high: float) -> Callable[[Any, Attribute[Any], float], None]:
+    def check(_: Any, attribute: Attribute[Any], value: float) -> None:
+        if value > high:
+            raise ValueError(f"{PREFIX}{attribute.name.upper()} must be at most {high:g}, not {value:g}")
+
+    return check
+
+
+def _base_path(text: str) -> str:
+    path = "/" + text.strip("/") if text.strip("/") else ""
+    if re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path) is None:
+        raise ValueError(f"{PREFIX}BASE_PATH must look like /runcast, not {text!r}")
+    return path
+
+
+def _origin(text: str) -> str:
+    if re.fullmatch(r"https?://[^/?#\s*]+", text) is None:
+        raise ValueError(f"{PREFIX}ALLOWED_ORIGINS lists origins such as https://app.example, not {text!r}")
+    return text.lower()
+
+
+def _origins(texts: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_origin(text) for text in texts)
+
+
+@frozen(kw_only=True)
+class Settings:
+    """How one process is set up. Times are seconds, sizes bytes.
+
+    Attributes:
+        host, port: where it listens; port 0 takes a free one.
+        data_dir: where everything is kept.
+        agent: the agent of the only profile, unless there is a file of profiles.
+        profiles: a TOML file of profiles.
+        base_path: a prefix of every route, as `/runcast`.
+        allowed_origins: foreign origins whose pages may connect (P6.4).
+        allow_anonymous: listen on an address that others can reach although nobody has to authenticate (P6.1).
+        max_message_bytes: the longest WebSocket frame and HTTP body that is read (P4.2).
+        send_timeout: how long a viewer may take nothing before it is cut (P3.9).
+        disconnect_grace: how long a run that asked for it goes on without a viewer (P3.11).
+        drain_timeout: how long runs have to end after SIGTERM (P7.3).
+        sqlite_sync: `normal` survives a crash of the process, `full` a loss of power too (P7.2).
+        log_format: `auto` is readable on a terminal and JSON elsewhere.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = field(default=8000, validator=[_at_least(0), _at_most(65535)])
+    data_dir: Path = Path("data")
+    agent: str = "demo"
+    profiles: Path | None = None
+    base_path: str = field(default="", converter=_base_path)
+    allowed_origins: tuple[str, ...] = field(factory=tuple, converter=_origins)
+    allow_anonymous: bool = False
+    max_message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least(1024))
+    send_timeout: float = field(default=20.0, validator=_at_least(0.1))
+    disconnect_grace: float = field(default=30.0, validator=_at_least(0))
+    drain_timeout: float = field(default=10.0, validator=_at_least(0))
+    sqlite_sync: Literal["normal", "full"] = "normal"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the variables that are set and not empty.
+
+        Raises:
+            ConfigurationError: a value cannot be read, or a variable with our prefix names no setting.
+        """
+        kinds = get_type_hints(cls)
+        given = {name: value for name, value in environment.items() if name.startswith(PREFIX)}
+        if unknown := sorted(set(given) - {variable(name) for name in kinds}):
+            raise ConfigurationError(f"there is no setting {', '.join(unknown)}; .env.example lists them all")
+        try:
+            values = {name: _read(name, kinds[name], text) for name in kinds if (text := given.get(variable(name)))}
+            return cls(**values)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from error
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def names() -> list[str]:
+    """Every setting, in the order in which they are documented."""
+    return [attribute.name for attribute in fields(Settings)]
+
+
+def _read(name: str, kind: Any, text: str) -> Any:
+    if kind is bool:
+        return _flag(name, text)
+    if kind in (int, float):
+        try:
+            number = kind(text)
+        except ValueError:
+            number = math.nan
+        if not math.isfinite(number):
+            raise ValueError(f"{variable(name)} must be {_NUMBERS[kind]}, not {text!r}")
+        return number
+    if kind in (Path, Path | None):
+        return _path(name, text)
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    choices = getattr(kind, "__args__", None)
+    if choices and text not in choices:
+        raise ValueError(f"{variable(name)} must be one of {', '.join(choices)}, not {text!r}")
+    return text
+
+
+def _path(name: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{variable(name)} names the home of a user who has none: {text!r}") from None
+
+
+def _flag(name: str, text: str) -> bool:
+    match text.lower():
+        case "1" | "true" | "yes" | "on":
+            return True
+        case "0" | "false" | "no" | "off":
+            return False
+        case _:
+            raise ValueError(f"{variable(name)} must be true or false, not {text!r}")

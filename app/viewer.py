@@ -1,0 +1,200 @@
+"""A viewer: one open response that follows a run or a session from a position.
+
+Catching up and following live are the same loop, for a session as for a run. Nothing here depends on how fast the
+viewer takes what it is given; a viewer that stalls holds its cursor and nobody else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+import anyio
+from attrs import frozen
+
+from app.dialects.base import Batch, Dialect, Frame
+from app.errors import Gap, SessionNotFound
+from app.feed import RunFeed, RunFeeds, SessionFeed
+from app.position import Position
+from app.runlog.base import Page, RunLog
+from app.runlog.cursor import Cursor
+
+Batches = AsyncGenerator[Batch, None]
+
+
+class Viewer:
+    """What a transport sends from: enter it, then iterate over its batches.
+
+    Attributes:
+        drained: it was ended from this side because the process is going away (P7.3).
+    """
+
+    def __init__(self, batches: Batches, present: set[Viewer]) -> None:
+        self._batches = batches
+        self._present = present
+        self._scope = anyio.CancelScope()
+        self.drained = False
+
+    def drain(self) -> None:
+        """End it, wherever it is: waiting, or in a send that does not return."""
+        self.drained = True
+        self._scope.cancel()
+
+    async def __aenter__(self) -> Self:
+        self._scope.__enter__()
+        self._present.add(self)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        try:
+            await self._batches.aclose()
+        finally:
+            self._present.discard(self)
+        return bool(self._scope.__exit__(kind, error, trace))
+
+    def __aiter__(self) -> Batches:
+        return self._batches
+
+
+@frozen
+class Slice:
+    """A piece of a run's log, in frames: where to go on from, and whether nothing will follow."""
+
+    frames: tuple[Frame, ...]
+    next: Position
+    done: bool
+
+
+class Following:
+    """How to follow, whoever does: the log to read, the feeds to share, the dialect to speak."""
+
+    def __init__(self, log: RunLog, runs: RunFeeds, dialect: Dialect) -> None:
+        self._log = log
+        self._runs = runs
+        self._dialect = dialect
+
+    async def run(self, number: int, run_id: str, start: Position) -> Batches:
+        """Follow one run, strictly after `start`, until its terminal (P3.3)."""
+        tail = await self._tail(run_id)
+        at, gap = self._begin(number, tail, start)
+        if gap.frames:
+            yield gap
+        caught_up = CaughtUp(self._dialect, Position(number, tail))
+        for batch in caught_up.at(Position(number, at)):
+            yield batch
+        async with aclosing(self._entries(number, run_id, at, caught_up)) as batches:
+            async for batch in batches:
+                yield batch
+
+    async def read(self, number: int, run_id: str, start: Position, *, limit: int, wait: float) -> Slice:
+        """What there is of a run after `start`, up to `limit` events; waits `wait` seconds for a first one."""
+        at, gap = self._begin(number, await self._tail(run_id), start)
+        with self._runs.view(number, run_id) as feed:
+            page = await self._log.read(run_id, at, limit)
+            frames = [*gap.frames, *self._frames(feed, page)]
+            with anyio.move_on_after(wait):
+                while not frames and await self._log.wait(run_id, at):
+                    page = await self._log.read(run_id, at, limit)
+                    frames = self._frames(feed, page)
+                    at = page.entries[-1].seq if page.entries else at
+        at = page.entries[-1].seq if page.entries else at
+        return Slice(tuple(frames), Position(number, at), done=page.closed and at == page.tail)
+
+    async def session(self, feed: SessionFeed, start: Position | None) -> Batches:
+        """Follow a session's runs in their order: after `start`, or from the run in progress (P3.4).
+
+        Raises:
+            SessionNotFound: the session was deleted, once its last run's terminal was given.
+        """
+        latest = await self._latest(feed)
+        at = start if start is not None else await self._live(feed, latest)
+        if await self._lost(feed, at, latest):
+            earliest = Position(feed.first(), 1) if feed.first() else Position(0, 0)
+            yield Batch(self._dialect.gap(at, earliest, latest))
+            at = Position(0, 0)
+        caught_up = CaughtUp(self._dialect, latest)
+        for batch in caught_up.at(at):
+            yield batch
+        number, seq = at.run, at.seq
+        while not feed.gone:
+            if (run_id := feed.run_id(number)) is not None:
+                async with aclosing(self._entries(number, run_id, seq, caught_up)) as batches:
+                    async for batch in batches:
+                        yield batch
+            while (following := feed.following(number)) is None and not feed.gone:
+                await feed.news()
+            number, seq = following or number, 0
+        raise SessionNotFound("the session was deleted")
+
+    async def _entries(self, number: int, run_id: str, after: int, caught_up: CaughtUp) -> Batches:
+        with self._runs.view(number, run_id) as feed:
+            async with Cursor(self._log, run_id, after) as cursor:
+                while (page := await _next(cursor)) is not None:
+                    if (batch := feed.batch(self._dialect, page)).frames:
+                        yield batch
+                    for batch in caught_up.at(Position(number, page.entries[-1].seq)):
+                        yield batch
+
+    def _begin(self, number: int, tail: int, start: Position) -> tuple[int, Batch]:
+        """The seq to read after, and what to say first: `gap`, when `start` lies beyond the log's end (P3.6)."""
+        latest = Position(number, tail)
+        if start > latest:
+            return 0, Batch(self._dialect.gap(start, Position(number, min(tail, 1)), latest))
+        return (start.seq if start.run == number else 0), Batch(())
+
+    def _frames(self, feed: RunFeed, page: Page) -> list[Frame]:
+        return list(feed.batch(self._dialect, page).frames) if page.entries else []
+
+    async def _tail(self, run_id: str) -> int:
+        try:
+            return (await self._log.read(run_id, 0, 1)).tail
+        except Gap as gap:
+            return gap.latest
+
+    async def _latest(self, feed: SessionFeed) -> Position:
+        last = feed.last()
+        run_id = feed.run_id(last)
+        return Position(last, await self._tail(run_id)) if run_id else Position(0, 0)
+
+    async def _live(self, feed: SessionFeed, latest: Position) -> Position:
+        """Before the run in progress, or after everything there is."""
+        run_id = feed.run_id(latest.run)
+        if run_id is None:
+            return latest
+        page = await self._log.read(run_id, latest.seq, 1)
+        return latest if page.closed and not page.entries else Position(latest.run, 0)
+
+    async def _lost(self, feed: SessionFeed, at: Position, latest: Position) -> bool:
+        if at.run == 0 and latest >= at:
+            return False
+        run_id = feed.run_id(at.run)
+        if run_id is None or at > latest:
+            return True
+        return at.seq > await self._tail(run_id)
+
+
+async def _next(cursor: Cursor) -> Page | None:
+    try:
+        return await cursor.next()
+    except Gap as gap:
+        raise SessionNotFound("the log is no longer kept") from gap
+
+
+class CaughtUp:
+    """Says `caught_up` once, as soon as everything up to `target` has been sent."""
+
+    def __init__(self, dialect: Dialect, target: Position) -> None:
+        self._dialect = dialect
+        self._target = target
+        self._said = False
+
+    def at(self, position: Position) -> list[Batch]:
+        """What there is to say now that everything up to `position` has been sent."""
+        if self._said or position < self._target:
+            return []
+        self._said = True
+        return [Batch(self._dialect.caught_up(position))]
