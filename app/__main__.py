@@ -1,0 +1,99 @@
+"""The `runcast` command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import click
+import msgspec
+from attrs import evolve
+from dotenv import load_dotenv
+
+from app.errors import ConfigurationError
+from app.logs import set_up_logs
+from app.settings import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _clear_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """A wrong configuration is one line for its reader, never a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except ConfigurationError as error:
+            raise click.ClickException(str(error)) from error
+
+    return run
+
+
+def _settings(**options: Any) -> Settings:
+    load_dotenv(Path(".env"))
+    settings = Settings.from_environment(os.environ)
+    return evolve(settings, **{name: value for name, value in options.items() if value is not None})
+
+
+@click.group()
+@click.version_option(package_name="runcast")
+def main() -> None:
+    """Runcast: any agent in, any client out, no event lost in between."""
+
+
+@main.command()
+@click.option("--host", help="Address to listen on.  [RUNCAST_HOST, 127.0.0.1]")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help="Port to listen on, 0 for a free one.  [RUNCAST_PORT, 8000]"
+)
+@click.option(
+    "--agent", help="The agent to serve: demo, local, pydantic-ai:<model>, module:attribute.  [RUNCAST_AGENT]"
+)
+@_clear_errors
+def serve(host: str | None, port: int | None, agent: str | None) -> None:
+    """Start the gateway."""
+    from app.serve import serve as run  # noqa: PLC0415 - the other commands need no server
+
+    settings = _settings(host=host, port=port, agent=agent)
+    set_up_logs(settings.log_format, settings.log_level)
+    run(settings)
+
+
+@main.command()
+@click.argument("session")
+@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the gateway is.")
+@click.option("--after", help="Begin after this position; `0` for everything.  [default: the run in progress]")
+def tail(session: str, url: str, after: str | None) -> None:
+    """Follow SESSION in this terminal; a lost connection is resumed where it broke."""
+    from app.tail import follow  # noqa: PLC0415 - the other commands need no client
+
+    try:
+        sys.exit(asyncio.run(follow(url, session, after, sys.stdout)))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+@main.command()
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing.")
+@_clear_errors
+def openapi(output: Path | None) -> None:
+    """Print the OpenAPI document."""
+    from app.main import create_app  # noqa: PLC0415 - the other commands need no application
+
+    document = create_app(Settings()).openapi_schema.to_schema()
+    text = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode() + "\n"
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(prog_name="runcast")

@@ -1,0 +1,127 @@
+"""The composition root: the only module that knows all the others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Final
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.openapi.config import OpenAPIConfig
+from litestar.router import Router
+
+from app.agents.loader import Profiles, load_profiles
+from app.dialects.native import Native
+from app.host import Stores
+from app.recovery import recover
+from app.registry import RunRegistry
+from app.runlog.archived import ArchivedLog
+from app.runlog.sqlite import SqliteLog
+from app.sessions.sql import open_sessions
+from app.settings import Settings
+from app.transports import pages, problems, runs, service, sessions, sse, websocket
+from app.transports.access_log import AccessLog
+from app.transports.cattrs_plugin import CattrsPlugin
+from app.transports.origins import OriginMiddleware, Origins, cors
+from app.transports.sse import StreamOptions
+
+_LOCAL: Final = "local"
+"""The principal while nobody has to authenticate (P6.3)."""
+
+
+def create_app(settings: Settings | None = None) -> Litestar:
+    """Build the application; its stores are opened, and old runs recovered, when it starts.
+
+    Raises:
+        ConfigurationError: the settings or the profiles are wrong.
+    """
+    settings = settings or Settings.from_environment(os.environ)
+    profiles = load_profiles(settings.agent, settings.profiles)
+    origins = Origins(settings.allowed_origins)
+    options = StreamOptions(settings.send_timeout)
+
+    @asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with open_registry(settings, profiles) as registry:
+            app.state.registry = registry
+            yield
+
+    async def provide_registry(state: State) -> RunRegistry:
+        return state.registry  # type: ignore[no-any-return]
+
+    return Litestar(
+        route_handlers=[Router(settings.base_path or "/", route_handlers=_routes())],
+        lifespan=[lifespan],
+        dependencies={
+            "registry": Provide(provide_registry),
+            "principal": Provide(lambda: _LOCAL, sync_to_thread=False),
+            "stream_options": Provide(lambda: options, sync_to_thread=False),
+            "origins": Provide(lambda: origins, sync_to_thread=False),
+        },
+        middleware=[AccessLog(), OriginMiddleware(origins)],
+        cors_config=cors(settings.allowed_origins),
+        plugins=[CattrsPlugin()],
+        exception_handlers=problems.HANDLERS,
+        request_max_body_size=settings.max_message_bytes,
+        logging_config=None,
+        openapi_config=_openapi(settings.base_path),
+    )
+
+
+@asynccontextmanager
+async def open_registry(settings: Settings, profiles: Profiles) -> AsyncIterator[RunRegistry]:
+    """Open the embedded stores, finish what an earlier process left, and close it all in the end.
+
+    Raises:
+        ConfigurationError: another process holds the data directory, or it can't be used.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    async with AsyncExitStack() as stack:
+        live = await SqliteLog.open(settings.data_dir / "events.sqlite3", synchronous=settings.sqlite_sync)
+        stack.push_async_callback(live.close)
+        url = f"sqlite+aiosqlite:///{settings.data_dir.absolute() / 'sessions.sqlite3'}"
+        rows = await open_sessions(url, synchronous=settings.sqlite_sync)
+        stack.push_async_callback(rows.close)
+        stores = Stores(ArchivedLog(live, rows), rows, clock=lambda: datetime.now(UTC))
+        await recover(stores)
+        native = Native()
+        registry = RunRegistry(stores, profiles, {native.name: native}, disconnect_grace=settings.disconnect_grace)
+        stack.push_async_callback(registry.close, settings.drain_timeout)
+        yield registry
+
+
+def _routes() -> list[Any]:
+    return [
+        websocket.session_socket,
+        sse.follow_session,
+        sse.follow_run,
+        sessions.create_session,
+        sessions.list_sessions,
+        sessions.get_session,
+        sessions.delete_session,
+        sessions.list_messages,
+        runs.start_run,
+        runs.list_runs,
+        runs.get_run,
+        runs.cancel_run,
+        runs.read_log,
+        service.list_profiles,
+        service.live,
+        service.ready,
+        *pages.pages(),
+    ]
+
+
+def _openapi(base_path: str) -> OpenAPIConfig:
+    return OpenAPIConfig(
+        title="Runcast",
+        version=version("runcast"),
+        description="An event-streaming gateway for AI-agent runs: any agent in, any client out, nothing lost.",
+        path=f"{base_path}/schema",
+        render_plugins=[],
+    )

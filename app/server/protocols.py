@@ -1,0 +1,68 @@
+"""uvicorn's protocols, with a way for the application to abort a connection that takes nothing (P3.9).
+
+uvicorn closes a transport only once its buffer is flushed, which never happens when the peer has stopped reading.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+EXTENSION: Final = "runcast.abort"
+"""Where a connection's scope holds the call that resets it."""
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+def _aborter(transport: asyncio.Transport) -> Callable[[], None]:
+    def abort() -> None:
+        connection = transport.get_extra_info("socket")
+        if connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        transport.abort()
+
+    return abort
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP/1.1 by httptools."""
+
+    def on_message_begin(self) -> None:
+        """Offer the reset to the request that begins."""
+        super().on_message_begin()
+        extensions: dict[Any, Any] = {**(self.scope.get("extensions") or {}), EXTENSION: _aborter(self.transport)}
+        self.scope["extensions"] = extensions
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """WebSockets by the sans-I/O layer of websockets."""
+
+    def handle_connect(self, event: Request) -> None:
+        """Offer the reset to the connection that begins."""
+        super().handle_connect(event)
+        if (scope := getattr(self, "scope", None)) is not None:
+            scope["extensions"][EXTENSION] = _aborter(self.transport)
+
+    def send_receive_event_to_app(self) -> None:
+        """Close with 1007 on text that is not UTF-8; uvicorn does the same, but logs a traceback for each."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf_8(b"".join(self.frames)):
+            self.frames = []
+            self.conn.send_close(1007)
+            self.handle_parser_exception()
+            return
+        super().send_receive_event_to_app()
+
+
+def _is_utf_8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""How frames leave and commands arrive: Litestar's half of the house, which knows one object, the RunRegistry."""

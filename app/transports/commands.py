@@ -1,0 +1,100 @@
+"""What clients may ask for over a WebSocket (P4.1), and the way from a wire message to the registry's own (P4.3)."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal, get_args
+
+from attrs import field, frozen
+
+from app.errors import InvalidMessage, UnknownType
+from app.registry import NewMessage
+from app.transports.bodies import MAX_CONTENT, MAX_FILES, MAX_IMAGES, MAX_KEY, StartRun, schema
+from app.transports.images import decode_images
+from app.transports.structuring import structure
+
+
+@frozen(kw_only=True, slots=False)
+class MessageCommand(StartRun):
+    """Starts a run."""
+
+    type: Literal["message"] = "message"
+    request_id: str | None = schema(max_length=MAX_KEY)
+
+
+@frozen(kw_only=True, slots=False)
+class CancelCommand:
+    """Cancels a run, by default the one in progress."""
+
+    type: Literal["cancel"] = "cancel"
+    run_id: str | None = None
+    request_id: str | None = schema(max_length=MAX_KEY)
+
+
+@frozen(kw_only=True, slots=False)
+class PingCommand:
+    """Asks for a `pong`."""
+
+    type: Literal["ping"] = "ping"
+    request_id: str | None = field(default=None, metadata={"schema": {"max_length": MAX_KEY}})
+
+
+Command = MessageCommand | CancelCommand | PingCommand
+
+_COMMANDS: Final = {command.__name__.removesuffix("Command").lower(): command for command in get_args(Command)}
+
+
+def parse(value: Any) -> Command:
+    """Make a command of a JSON value.
+
+    Raises:
+        UnknownType: its `type` is no command's.
+        InvalidMessage: a field is missing or wrong.
+    """
+    if not isinstance(value, dict):
+        raise InvalidMessage("$: expected an object")
+    kind = value.get("type")
+    if not isinstance(kind, str):
+        raise InvalidMessage("$.type: expected a string" if "type" in value else "$.type: this field is required")
+    if kind not in _COMMANDS:
+        raise UnknownType(f"$.type: expected one of {', '.join(_COMMANDS)}")
+    command: Command = structure(value, _COMMANDS[kind])
+    _within("$.request_id", command.request_id, MAX_KEY)
+    return command
+
+
+def request_id_of(value: Any) -> str | None:
+    """The `request_id` of a frame, however wrong the rest of it is."""
+    found = value.get("request_id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) and len(found) <= MAX_KEY else None
+
+
+def new_message(body: StartRun, *, idempotency_key: str | None = None) -> NewMessage:
+    """Check what the types can't say, and decode the images.
+
+    Raises:
+        InvalidMessage: the message names the field.
+    """
+    if not body.content:
+        raise InvalidMessage("$.content: expected at least one character")
+    _within("$.content", body.content, MAX_CONTENT)
+    images, files = body.images or [], body.files or []
+    if len(images) > MAX_IMAGES:
+        raise InvalidMessage(f"$.images: at most {MAX_IMAGES}")
+    if len(files) > MAX_FILES:
+        raise InvalidMessage(f"$.files: at most {MAX_FILES}")
+    if files:
+        raise InvalidMessage("$.files[0]: not a file of this session")
+    key = idempotency_key if idempotency_key is not None else body.idempotency_key
+    if key is not None and not (1 <= len(key) <= MAX_KEY and key.isprintable()):
+        raise InvalidMessage(f"$.idempotency_key: 1 to {MAX_KEY} printable characters")
+    return NewMessage(
+        content=body.content,
+        images=decode_images(images),
+        cancel_when_left=body.on_disconnect == "cancel",
+        idempotency_key=key,
+    )
+
+
+def _within(path: str, text: str | None, limit: int) -> None:
+    if text is not None and len(text) > limit:
+        raise InvalidMessage(f"{path}: at most {limit} characters")

@@ -1,0 +1,50 @@
+"""The playground and the browser client: static files of `app/web`, read once."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Any, Final
+
+from litestar import Request, Response, get
+from litestar.handlers import HTTPRouteHandler
+from litestar.response import Redirect
+
+_INDEX: Final = "index.html"
+_MEDIA_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_HEADERS: Final = {
+    "cache-control": "no-cache",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "content-security-policy": "default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'",
+}
+
+
+def pages() -> list[HTTPRouteHandler]:
+    """A route for every file; `index.html` is at `/`."""
+    found = [(item.name, item.read_bytes()) for item in files("app.web").iterdir() if item.is_file()]
+    return [_page(name, body) for name, body in sorted(found) if _suffix(name) in _MEDIA_TYPES]
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]
+
+
+def _page(name: str, body: bytes) -> HTTPRouteHandler:
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {**_HEADERS, "etag": etag}
+
+    async def page(request: Request[Any, Any, Any]) -> Response[Any]:
+        path = request.url.path
+        if name == _INDEX and not path.endswith("/"):  # its relative links would lead beside the base path
+            return Redirect(f"{path}/", status_code=308)
+        if request.headers.get("if-none-match") == etag:
+            return Response(b"", status_code=304, headers=headers)
+        return Response(body, media_type=_MEDIA_TYPES[_suffix(name)], headers=headers)
+
+    return get("/" if name == _INDEX else f"/{name}", name=name, include_in_schema=False)(page)

@@ -1,0 +1,39 @@
+"""Routes about the process itself: what it offers, and whether it is well."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from litestar import get
+from litestar.di import NamedDependency
+
+from app.errors import Draining
+from app.transports.bodies import Health, ProfileList, ProfileView
+from app.transports.problems import declared
+from app.transports.sse import Registry
+
+_WELL: Final = Health(status="ok")
+
+
+@get("/profiles", operation_id="listProfiles", summary="List profiles")
+async def list_profiles(registry: Registry, principal: NamedDependency[str]) -> ProfileList:  # noqa: ARG001
+    """The agents that can be talked to."""
+    default = registry.profiles.default.name
+    views = [
+        ProfileView(name=profile.name, description=profile.description, default=profile.name == default)
+        for profile in registry.profiles
+    ]
+    return ProfileList(items=views, next=None)
+
+
+@get("/health/live", operation_id="healthLive", summary="Is the process alive?")
+async def live() -> Health:
+    """Answers as long as the process does."""
+    return _WELL
+
+
+@get("/health/ready", operation_id="healthReady", summary="Can the process serve?", responses=declared(Draining))
+async def ready(registry: Registry) -> Health:
+    """Answers 200 while the store can be reached and the process is not shutting down."""
+    await registry.check()
+    return _WELL

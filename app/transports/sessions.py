@@ -1,0 +1,102 @@
+"""Routes about sessions (section 5 of the protocol)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from litestar import delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, JSONBody, QueryParameter
+
+from app.errors import Draining, ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound
+from app.transports.bodies import (
+    MAX_TITLE,
+    CreateSession,
+    MessageList,
+    SessionList,
+    SessionView,
+    message_views,
+    session_view,
+)
+from app.transports.cattrs_plugin import OperationSpec, OptionalBodySpec
+from app.transports.problems import declared
+from app.transports.sse import Registry
+
+Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=200, description="At most so many items.")]
+PageCursor = Annotated[str | None, QueryParameter(name="cursor", description="`next` of the page before.")]
+PAGE: Final = 50
+_ANY_SESSION: Final = CreateSession()
+
+
+@post(
+    "/sessions",
+    operation_class=OptionalBodySpec,
+    operation_id="createSession",
+    summary="Create a session",
+    responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, Draining),
+)
+async def create_session(
+    registry: Registry, principal: NamedDependency[str], data: JSONBody[CreateSession] = _ANY_SESSION
+) -> SessionView:
+    """Create a session; an empty body will do."""
+    if data.title is not None and len(data.title) > MAX_TITLE:
+        raise InvalidMessage(f"$.title: at most {MAX_TITLE} characters")
+    return session_view(await registry.create_session(principal, data.profile, data.title))
+
+
+@get(
+    "/sessions",
+    operation_class=OperationSpec,
+    operation_id="listSessions",
+    summary="List sessions",
+    responses=declared(InvalidMessage),
+)
+async def list_sessions(
+    registry: Registry, principal: NamedDependency[str], limit: Limit = PAGE, cursor: PageCursor = None
+) -> SessionList:
+    """The caller's sessions, newest first."""
+    page = await registry.sessions(principal, limit, cursor)
+    return SessionList(items=[session_view(session) for session in page.items], next=page.next)
+
+
+@get(
+    "/sessions/{session_id:str}",
+    operation_class=OperationSpec,
+    operation_id="getSession",
+    summary="Get a session",
+    responses=declared(SessionNotFound),
+)
+async def get_session(session_id: FromPath[str], registry: Registry, principal: NamedDependency[str]) -> SessionView:
+    """One session, with its run in progress."""
+    return session_view(await registry.session(principal, session_id))
+
+
+@delete(
+    "/sessions/{session_id:str}",
+    operation_class=OperationSpec,
+    operation_id="deleteSession",
+    summary="Delete a session",
+    responses=declared(SessionNotFound, ForbiddenOrigin),
+)
+async def delete_session(session_id: FromPath[str], registry: Registry, principal: NamedDependency[str]) -> None:
+    """Cancel its run, give its viewers the terminal, and remove everything that was kept of it."""
+    await registry.delete_session(principal, session_id)
+
+
+@get(
+    "/sessions/{session_id:str}/messages",
+    operation_class=OperationSpec,
+    operation_id="listMessages",
+    summary="Read the transcript",
+    responses=declared(InvalidMessage, SessionNotFound),
+)
+async def list_messages(
+    session_id: FromPath[str],
+    registry: Registry,
+    principal: NamedDependency[str],
+    limit: Limit = PAGE,
+    cursor: PageCursor = None,
+) -> MessageList:
+    """What user and agent said, oldest first; `limit` counts runs, each of which has up to two messages."""
+    page = await registry.runs(principal, session_id, limit, cursor)
+    return MessageList(items=[view for run in page.items for view in message_views(run)], next=page.next)

@@ -1,0 +1,246 @@
+"""Server-sent events: one response class over a viewer, and the two routes that answer with it (section 3).
+
+Ready bytes go out in one body chunk per batch. The viewer is released on every path: a client that left, one that
+takes nothing, a drain, a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Annotated, Any, Final, cast
+
+import anyio
+import structlog
+from attrs import frozen
+from litestar import Request, Response, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import FromPath, HeaderParameter, KwargDefinition, QueryParameter, SkipValidation
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Send
+
+from app.dialects.messages import StreamMessage
+from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
+from app.position import Position
+from app.registry import RunRegistry
+from app.transports.cattrs_plugin import OperationSpec
+from app.transports.cutting import cut
+from app.transports.problems import declared
+from app.viewer import Viewer
+
+log = structlog.get_logger()
+
+HEARTBEAT: Final = 15.0
+"""Seconds of silence after which a comment is sent (P3.8)."""
+
+_HEADERS: Final = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+
+
+@frozen
+class StreamOptions:
+    """How streams treat their peers: seconds, the same for every transport (P3.9)."""
+
+    send_timeout: float
+
+
+class _Stream:
+    """One response while it is open."""
+
+    def __init__(self, viewer: Viewer, send: Send, send_timeout: float) -> None:
+        self._viewer = viewer
+        self._send = send
+        self._timeout = send_timeout
+        self._now: Callable[[], float] = asyncio.get_running_loop().time
+        self._sending = False
+        self._last = self._now()
+
+    async def follow(self) -> None:
+        """Send all there is.
+
+        Raises:
+            TimeoutError: the client took nothing for too long.
+            SessionNotFound: the session was deleted.
+        """
+        async with self._viewer as viewer:
+            await self.write(b": connected\nretry: %d\n\n" % _retry())
+            async for batch in viewer:
+                await self.write(batch.sse)
+
+    async def watch(self, receive: Receive) -> None:
+        """Return when the client has left; meanwhile, break silences."""
+        while True:
+            with anyio.move_on_after(max(self._last + HEARTBEAT - self._now(), 1.0)):
+                if (await receive())["type"] == "http.disconnect":
+                    return
+                continue
+            if not self._sending and self._now() - self._last >= HEARTBEAT:
+                await self.write(b": ping\n\n")
+
+    async def write(self, chunk: bytes, *, more: bool = True) -> None:
+        self._sending = True
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+            # The server's send neither waits nor raises once the client has left: let the loop find out.
+            await asyncio.sleep(0)
+        finally:
+            self._sending = False
+            self._last = self._now()
+
+
+class _EventStreamASGI(ASGIResponse):
+    _should_set_content_length = False
+
+    def __init__(self, stream: EventStream, request: Request[Any, Any, Any], **options: Any) -> None:
+        super().__init__(**options)
+        self._stream = stream
+        self._scope = request.scope
+
+    async def send_body(self, send: Send, receive: Receive) -> None:
+        viewer = self._stream.viewer
+        stream = _Stream(viewer, send, self._stream.options.send_timeout)
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                await stream.watch(receive)
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            if not await self._all_sent(stream):
+                await cut(self._scope)
+            group.cancel_scope.cancel()
+
+    async def _all_sent(self, stream: _Stream) -> bool:
+        """Send the stream to its end; False when it must not look finished (P3.10)."""
+        try:
+            await stream.follow()
+            if self._stream.viewer.drained:
+                await stream.write(b": draining\nretry: %d\n\n" % _retry())
+                if self._stream.of_run:
+                    return False
+            await stream.write(b"", more=False)
+        except SessionNotFound:
+            await stream.write(b"", more=False)
+        except TimeoutError:
+            log.info("viewer.too_slow", transport="sse")
+            return False
+        except Exception:
+            log.exception("stream.failed", transport="sse")
+            return False
+        return True
+
+
+class EventStream(Response[Any]):
+    """A response that follows a viewer.
+
+    Args:
+        of_run: it follows one run, so that its clean end means that the run has ended.
+    """
+
+    def __init__(self, viewer: Viewer, options: StreamOptions, *, of_run: bool) -> None:
+        super().__init__(None, media_type="text/event-stream", headers=_HEADERS)
+        self.viewer = viewer
+        self.options = options
+        self.of_run = of_run
+
+    def to_asgi_response(
+        self,
+        app: Any,  # noqa: ARG002 - Litestar passes it
+        request: Request[Any, Any, Any],
+        *,
+        headers: dict[str, str] | None = None,
+        cookies: Any = None,
+        status_code: int | None = None,
+        is_head_response: bool = False,
+        **_: Any,
+    ) -> ASGIResponse:
+        return _EventStreamASGI(
+            self,
+            request,
+            headers={**(headers or {}), **self.headers},
+            cookies=cookies,
+            media_type=self.media_type,
+            status_code=status_code or 200,
+            is_head_response=is_head_response,
+        )
+
+
+def _retry() -> int:
+    return random.randint(500, 1500)  # noqa: S311 - spreads reconnects (P3.8), guards nothing
+
+
+RunEvent = Annotated[
+    StreamMessage,
+    KwargDefinition(schema_component_key="RunEvent"),
+]
+After = Annotated[
+    str | None,
+    QueryParameter(name="after", description="The position to begin strictly after, as `3-17`; `0` for all."),
+]
+LastEventId = Annotated[
+    str | None, HeaderParameter(name="Last-Event-ID", description="As `after`, which it wins over.")
+]
+Registry = NamedDependency[SkipValidation[RunRegistry]]
+_EVENTS: Final = ResponseSpec(
+    cast("type[Any]", RunEvent),
+    media_type="text/event-stream",
+    generate_examples=False,
+    description="The events, as they happen.",
+)
+
+
+def start_of(after: str | None, last_event_id: str | None) -> Position | None:
+    """Where a stream begins: `Last-Event-ID` wins over `after` (P3.4).
+
+    Raises:
+        BadPosition: what was given is no position (P3.6).
+    """
+    given = last_event_id or after
+    return Position.parse(given) if given is not None else None
+
+
+@get(
+    "/sessions/{session_id:str}/events",
+    operation_id="followSession",
+    summary="Follow a session",
+    media_type="text/event-stream",
+    operation_class=OperationSpec,
+    responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, Draining)},
+)
+async def follow_session(
+    session_id: FromPath[str],
+    registry: Registry,
+    principal: NamedDependency[str],
+    stream_options: NamedDependency[SkipValidation[StreamOptions]],
+    after: After = None,
+    last_event_id: LastEventId = None,
+) -> EventStream:
+    """Follow the run in progress and every later one, until the client leaves (P3.2)."""
+    viewer = await registry.follow_session(principal, session_id, start_of(after, last_event_id))
+    return EventStream(viewer, stream_options, of_run=False)
+
+
+@get(
+    "/sessions/{session_id:str}/runs/{run_id:str}/events",
+    operation_id="followRun",
+    summary="Follow a run",
+    media_type="text/event-stream",
+    operation_class=OperationSpec,
+    responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RunNotFound, Draining)},
+)
+async def follow_run(
+    session_id: FromPath[str],
+    run_id: FromPath[str],
+    registry: Registry,
+    principal: NamedDependency[str],
+    stream_options: NamedDependency[SkipValidation[StreamOptions]],
+    after: After = None,
+    last_event_id: LastEventId = None,
+) -> Response[Any]:
+    """Follow one run until its terminal event (P3.3)."""
+    viewer = await registry.follow_run(principal, session_id, run_id, start_of(after, last_event_id))
+    if viewer is None:
+        return Response(None, status_code=204)
+    return EventStream(viewer, stream_options, of_run=True)

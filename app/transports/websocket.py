@@ -1,0 +1,202 @@
+"""The WebSocket of a session: a listener for commands, and a sender beside it (P3.1, P4.1).
+
+Litestar's listener does not read while its handler awaits, so nothing is ever streamed from the handler: it hands the
+command over and returns. The sender follows the session's viewer until one of the two ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import anyio
+import structlog
+from litestar import WebSocket, websocket_listener
+from litestar.di import NamedDependency
+from litestar.exceptions import WebSocketDisconnect
+from litestar.params import FromPath, SkipValidation
+from msgspec import UNSET
+
+from app.dialects import messages, native
+from app.errors import BadPosition, InvalidJson, InvalidMessage, RateLimited, Refusal, SessionNotFound, UnknownType
+from app.registry import RunRegistry
+from app.transports.commands import (
+    CancelCommand,
+    Command,
+    MessageCommand,
+    PingCommand,
+    new_message,
+    parse,
+    request_id_of,
+)
+from app.transports.cutting import cut
+from app.transports.origins import Origins
+from app.transports.sse import After, StreamOptions, start_of
+from app.transports.structuring import decode
+from app.viewer import Viewer
+
+log = structlog.get_logger()
+
+_REFUSED_FRAMES: Final = 20
+"""How many malformed frames a connection may send in a minute (P4.2)."""
+
+_MINUTE: Final = 60.0
+_TOO_SLOW: Final = 4508
+_DRAINING: Final = 1012
+_CLOSE_GRACE: Final = 1.0
+_GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
+"""What sending raises once the peer, or this side, has closed."""
+
+Socket = WebSocket[Any, Any, Any]
+
+
+class Connection:
+    """One open WebSocket: its commands and its replies."""
+
+    def __init__(self, socket: Socket, registry: RunRegistry, principal: str, session_id: str, timeout: float) -> None:
+        self._socket = socket
+        self._registry = registry
+        self._principal = principal
+        self._session_id = session_id
+        self._timeout = timeout
+        self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
+
+    async def send(self, text: str) -> None:
+        """Send one text frame.
+
+        Raises:
+            TimeoutError: the peer took nothing for too long (P3.9).
+        """
+        async with asyncio.timeout(self._timeout):
+            await self._socket.send({"type": "websocket.send", "text": text})  # type: ignore[arg-type]
+
+    async def follow(self, viewer: Viewer) -> None:
+        """Send everything that the viewer is due, then close as the reason asks (P7.5)."""
+        code, reason = 1000, ""
+        try:
+            async with viewer:
+                async for batch in viewer:
+                    for frame in batch.frames:
+                        await self.send(frame.text)
+                    await asyncio.sleep(0)
+            if viewer.drained:
+                code, reason = _DRAINING, "the server is shutting down, reconnect"
+        except SessionNotFound as gone:
+            code, reason = gone.close_code, str(gone)
+        except TimeoutError:
+            code, reason = _TOO_SLOW, "too slow, reconnect"
+        await self.close(code, reason)
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close, and cut the connection where the peer does not even take the close frame."""
+        log.info("socket.closing", code=code, reason=reason)
+        with suppress(*_GONE):
+            try:
+                async with asyncio.timeout(_CLOSE_GRACE):
+                    await self._socket.close(code, reason)
+            except TimeoutError:
+                await cut(self._socket.scope)
+
+    async def receive(self, text: str) -> None:
+        """Carry one command out, or refuse it; the connection lives either way (P4.2)."""
+        value: Any = None
+        try:
+            value = decode(text)
+            command = parse(value)
+            run_id = await self._carry_out(command)
+        except Refusal as refusal:
+            await self._refuse(refusal, request_id_of(value))
+        except Exception:  # whatever went wrong, the other commands of this connection still count
+            incident = secrets.token_hex(8)
+            log.exception("command.failed", incident=incident)
+            await self._reply_error("internal_error", "something went wrong", request_id_of(value), incident)
+        else:
+            if isinstance(command, PingCommand):
+                await self._reply(messages.Pong())
+            if command.request_id is not None:
+                await self._reply(messages.Ack(request_id=command.request_id, run_id=run_id or UNSET))
+
+    async def _carry_out(self, command: Command) -> str | None:
+        match command:
+            case MessageCommand():
+                started = await self._registry.start(self._principal, self._session_id, new_message(command))
+                return started.run.id
+            case CancelCommand():
+                run = await self._registry.cancel(self._principal, self._session_id, command.run_id)
+                return run.id
+            case PingCommand():
+                return None
+
+    async def _refuse(self, refusal: Refusal, request_id: str | None) -> None:
+        await self._reply_error(refusal.code, str(refusal), request_id)
+        if not isinstance(refusal, InvalidJson | UnknownType | InvalidMessage):
+            return
+        now = asyncio.get_running_loop().time()
+        self._refused.append(now)
+        if len(self._refused) > _REFUSED_FRAMES and now - self._refused[0] < _MINUTE:
+            await self.close(RateLimited.close_code, "too many malformed frames")
+
+    async def _reply_error(self, code: str, message: str, request_id: str | None, incident: str | None = None) -> None:
+        reply = messages.Error(
+            code=code,
+            message=message,
+            incident=incident or UNSET,
+            request_id=UNSET if request_id is None else request_id,
+        )
+        await self._reply(reply)
+
+    async def _reply(self, message: messages.ReplyMessage) -> None:
+        with suppress(*_GONE, TimeoutError):
+            await self.send(native.encode(message).decode())
+
+
+@asynccontextmanager
+async def session_lifespan(
+    socket: Socket,
+    session_id: FromPath[str],
+    registry: NamedDependency[SkipValidation[RunRegistry]],
+    principal: NamedDependency[str],
+    stream_options: NamedDependency[SkipValidation[StreamOptions]],
+    origins: NamedDependency[SkipValidation[Origins]],
+    after: After = None,
+) -> AsyncIterator[None]:
+    """Accept, attach a viewer, and keep its sender running for as long as the listener reads."""
+    await socket.accept()
+    connection = Connection(socket, registry, principal, session_id, stream_options.send_timeout)
+    socket.state.connection = connection
+    try:
+        origins.check(socket.scope)
+        viewer = await registry.follow_session(principal, session_id, start_of(after, None))
+    except Refusal as refusal:
+        await _turn_away(connection, refusal)
+        with suppress(*_GONE):
+            yield
+        return
+    async with anyio.create_task_group() as group:
+
+        async def send() -> None:
+            with suppress(*_GONE):
+                await connection.follow(viewer)
+            group.cancel_scope.cancel()
+
+        group.start_soon(send)
+        with suppress(*_GONE):
+            yield
+        group.cancel_scope.cancel()
+
+
+async def _turn_away(connection: Connection, refusal: Refusal) -> None:
+    # After the handshake, or browsers would see neither the code nor the reason.
+    if isinstance(refusal, BadPosition):
+        await connection.send(native.encode(messages.Error(code=refusal.code, message=str(refusal))).decode())
+    await connection.close(refusal.close_code, str(refusal))
+
+
+@websocket_listener("/ws/sessions/{session_id:str}", connection_lifespan=session_lifespan)
+async def session_socket(data: str, socket: Socket) -> None:
+    """One text frame from the client; a binary one arrives as an empty text, which is no JSON."""
+    await socket.state.connection.receive(data)

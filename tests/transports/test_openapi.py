@@ -1,0 +1,85 @@
+"""The exported OpenAPI document: current, valid, fit for generators, and true of a running server."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from click.testing import CliRunner
+from openapi_spec_validator import validate
+
+from app.__main__ import main
+from app.dialects.messages import StreamMessage
+from app.transports.cattrs_plugin import tag_of
+
+ROOT = Path(__file__).parents[2]
+COMMITTED = ROOT / "openapi" / "openapi.json"
+
+
+@pytest.fixture(name="document", scope="module")
+def _document() -> dict[str, Any]:
+    return json.loads(COMMITTED.read_text(encoding="utf-8"))
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield method, path, operation
+
+
+def test_the_committed_document_is_what_the_app_exports() -> None:
+    exported = CliRunner().invoke(main, ["openapi"], catch_exceptions=False)
+
+    assert exported.output == COMMITTED.read_text(encoding="utf-8"), "run `make openapi`"
+
+
+def test_it_is_a_valid_openapi_3_1_document(document: dict[str, Any]) -> None:
+    validate(document)
+
+    assert document["openapi"].startswith("3.1.")
+
+
+def test_run_event_is_a_named_union_with_a_complete_discriminator(document: dict[str, Any]) -> None:
+    union = document["components"]["schemas"]["RunEvent"]
+    expected = {tag_of(cls): f"#/components/schemas/{cls.__name__}" for cls in get_args(StreamMessage)}
+
+    assert union["discriminator"] == {"propertyName": "type", "mapping": expected}
+    assert {member["$ref"] for member in union["oneOf"]} == set(expected.values())
+
+
+def test_every_member_requires_its_constant_type(document: dict[str, Any]) -> None:
+    for cls in get_args(StreamMessage):
+        schema = document["components"]["schemas"][cls.__name__]
+
+        assert schema["properties"]["type"] == {"type": "string", "const": tag_of(cls)}
+        assert "type" in schema["required"]
+        assert schema["description"]
+
+
+@pytest.mark.parametrize("name", ["followSession", "followRun"])
+def test_streams_declare_one_media_type_whose_schema_is_the_event(document: dict[str, Any], name: str) -> None:
+    stream = next(op for _, _, op in operations(document) if op["operationId"] == name)
+
+    assert stream["responses"]["200"]["content"] == {
+        "text/event-stream": {"schema": {"$ref": "#/components/schemas/RunEvent"}}
+    }
+    assert "204" not in stream["responses"]
+
+
+def test_every_operation_has_an_id_of_its_own_and_declares_its_refusals_as_problems(document: dict[str, Any]) -> None:
+    ids = [operation["operationId"] for _, _, operation in operations(document)]
+
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z][A-Za-z]+", name) for name in ids)
+    for method, path, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                assert list(response["content"]) == ["application/problem+json"], (method, path, status)
+
+
+def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
+    references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
+
+    assert set(references) == set(document["components"]["schemas"])
