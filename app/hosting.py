@@ -80,10 +80,14 @@ class Hosting:
         if self._tasks and grace > 0:
             await asyncio.wait(self._tasks, timeout=grace)
         while self._tasks:
-            for hosted in self._hosted.values():
-                hosted.stop(INTERRUPTED)
+            self.interrupt()
             # A start that was on its way makes one more run to stop.
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    def interrupt(self) -> None:
+        """End every run now, with `run_interrupted`."""
+        for hosted in self._hosted.values():
+            hosted.stop(INTERRUPTED)
 
     def _execute(self, hosted: HostedRun, *, watch: bool) -> None:
         run_id = hosted.run.id

@@ -35,7 +35,8 @@ def set_up_logs(form: Literal["auto", "json", "console"], level: str) -> None:
     root.handlers = [handler]
     root.setLevel(number)
     # Libraries say at `info` what only their authors want to know, some of them with the URLs that they call.
-    for name in ("uvicorn", "httpx", "httpx2", "httpcore", "alembic", "aiosqlite", "asyncio"):
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # its warnings are about what clients send
+    for name in ("httpx", "httpx2", "httpcore", "alembic", "aiosqlite", "asyncio"):
         logging.getLogger(name).setLevel(max(number, logging.WARNING))
 
 

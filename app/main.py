@@ -17,6 +17,7 @@ from litestar.router import Router
 
 from app.agents.loader import Profiles, load_profiles
 from app.dialects.native import Native
+from app.errors import ConfigurationError
 from app.host import Stores
 from app.recovery import recover
 from app.registry import RunRegistry
@@ -47,8 +48,12 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
-        async with open_registry(settings, profiles) as registry:
-            app.state.registry = registry
+        async with AsyncExitStack() as stack:
+            try:
+                app.state.registry = await stack.enter_async_context(open_registry(settings, profiles))
+            except Exception as error:
+                app.state.failure = error  # for who can say it better than a lifespan's traceback
+                raise
             yield
 
     async def provide_registry(state: State) -> RunRegistry:
@@ -80,7 +85,10 @@ async def open_registry(settings: Settings, profiles: Profiles) -> AsyncIterator
     Raises:
         ConfigurationError: another process holds the data directory, or it can't be used.
     """
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{settings.data_dir} can't be the data directory: {error.strerror}") from error
     async with AsyncExitStack() as stack:
         live = await SqliteLog.open(settings.data_dir / "events.sqlite3", synchronous=settings.sqlite_sync)
         stack.push_async_callback(live.close)

@@ -9,7 +9,7 @@ storage and no wire.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import define, evolve
 
@@ -31,9 +31,8 @@ from app.events import (
     ThinkingStarted,
     ToolEvent,
     ToolStarted,
-    TurnThinking,
 )
-from app.recorder_values import FIELD_LIMIT, capped_json, capped_object, capped_text, clean_text, pieces, rendered
+from app.recorder_values import capped_json, capped_object, capped_text, checked, clean_text, pieces, rendered
 
 UNFINISHED = "(the run ended before this call did)"
 """The result of a tool call that the run's end cut short."""
@@ -64,7 +63,7 @@ class Recorder:
         self._begun = False
         self._parts: dict[str | None, _Part] = {}
         self._calls: dict[str, ToolStarted] = {}
-        self._aliases: dict[str, str] = {}
+        self._asked: dict[str, str] = {}
         self._seen_calls: set[str] = set()
         self._minted = 0
         self._text: list[str] = []
@@ -88,13 +87,12 @@ class Recorder:
         """Complete what the agent said; nothing comes of it once the run has its terminal.
 
         Raises:
-            TypeError: it is neither an event nor a string.
+            TypeError: it is neither an event nor a string, or a field has another type than it is declared with.
         """
         if self.terminal is not None:
             return []
+        raw = checked(TextDelta(raw) if isinstance(raw, str) else raw)
         match raw:
-            case str():
-                return self._delta(TextDelta(raw))
             case TextDelta() | ThinkingDelta():
                 return self._delta(raw)
             case TextEnd() | ThinkingEnd():
@@ -114,10 +112,13 @@ class Recorder:
         """Close what is open and end the run; the terminal is the last of the events returned.
 
         An empty `content` of the terminal is filled with the text so far.
+
+        Raises:
+            TypeError: as `feed`.
         """
         if self.terminal is not None:
             return []
-        self.terminal = self._completed(terminal)
+        self.terminal = self._completed(checked(terminal))
         return [*self.begin(), *self._close_all(), self.terminal]
 
     def finish(self) -> list[Event]:
@@ -132,8 +133,7 @@ class Recorder:
     # parts
 
     def _delta(self, raw: Delta) -> list[Event]:
-        text = clean_text(raw.delta)
-        if not text:
+        if not (text := raw.delta):
             return []
         kind: _Kind = "text" if isinstance(raw, TextDelta) else "thinking"
         opened, part = self._open(kind, raw.agent)
@@ -163,10 +163,9 @@ class Recorder:
         arguments, truncated = capped_object(raw.arguments)
         event = evolve(
             raw,
-            tool_name=clean_text(raw.tool_name),
             arguments=arguments,
             truncated=raw.truncated or truncated,
-            call_id=self._new_call_id(clean_text(raw.call_id)),
+            call_id=self._new_call_id(raw.call_id),
         )
         self._calls[event.call_id] = event
         return [*self._end_part(raw.agent), event]
@@ -197,43 +196,36 @@ class Recorder:
         while call_id in self._seen_calls:  # some providers count their calls anew in every turn
             call_id = self._mint(wanted or "call")
         self._seen_calls.add(call_id)
-        if wanted:
-            self._aliases[wanted] = call_id
+        self._asked[call_id] = wanted or call_id
         return call_id
 
     def _open_call(self, raw: ToolEvent) -> str | None:
-        if raw.call_id:
-            call_id = self._aliases.get(clean_text(raw.call_id), raw.call_id)
-            return call_id if call_id in self._calls else None
-        same = (i for i, call in self._calls.items() if (call.tool_name, call.agent) == (raw.tool_name, raw.agent))
-        return next(same, None)
+        """The open call that has ended: by its id, else by its tool; of several, the first."""
+        named = {i: call for i, call in self._calls.items() if not raw.call_id or self._asked.get(i, i) == raw.call_id}
+        same = (i for i, call in named.items() if (call.tool_name, call.agent) == (raw.tool_name, raw.agent))
+        return next(same, next(iter(named), None) if raw.call_id else None)
 
     # the rest
 
-    def _plain(self, raw: Any) -> Event:
+    def _plain(self, raw: Event) -> Event:
         match raw:
-            case TurnThinking():
-                return evolve(raw, thinking=clean_text(raw.thinking))
             case Custom():
                 data, truncated = capped_json(raw.data)
-                return evolve(raw, name=clean_text(raw.name), data=data, truncated=raw.truncated or truncated)
+                return evolve(raw, data=data, truncated=raw.truncated or truncated)
             case ApprovalRequested():
                 arguments, _ = capped_object(raw.arguments)
-                return evolve(raw, arguments=arguments, call_id=self._new_call_id(clean_text(raw.call_id)))
-            case _ if isinstance(raw, Event):
-                return raw
+                return evolve(raw, arguments=arguments, call_id=raw.call_id or self._new_call_id(""))
             case _:
-                raise TypeError(f"an agent yields events or strings, not {type(raw).__name__}")
+                return raw
 
     def _completed(self, terminal: Terminal) -> Terminal:
         match terminal:
             case StreamEnd():
-                return evolve(terminal, full_content=clean_text(terminal.full_content) or self.content)
+                return evolve(terminal, full_content=terminal.full_content or self.content)
             case RunCancelled():
-                content = clean_text(terminal.content) or self.content
-                return evolve(terminal, content=content, reason=clean_text(terminal.reason))
+                return evolve(terminal, content=terminal.content or self.content)
             case RunFailed():
-                message, _ = capped_text(clean_text(terminal.message), FIELD_LIMIT)
+                message, _ = capped_text(terminal.message)
                 return evolve(terminal, message=message)
 
     def _close_all(self) -> list[Event]:

@@ -2,21 +2,62 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
+from attrs import evolve
+
+from app.events import Event, Usage
+
+T = TypeVar("T")
 
 FIELD_LIMIT = 64 * 1024
 """Bytes of UTF-8 that tool arguments, a result or custom data may have; what is longer is cut (P6.6)."""
 
 _DEPTH = 32
+_PLAIN = (bool, int, float, list, tuple, set, frozenset, Mapping)
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder().decode
 
 
+def _kinds(cls: type) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    # What is declared as Any or as a dict is made JSON, whatever it is; everything else has to be what it says.
+    hints = get_type_hints(cls).items()
+    scalars = ((name, hint) for name, hint in hints if hint is not Any and get_origin(hint) is not dict)
+    return tuple((name, get_args(hint) or (hint,)) for name, hint in scalars)
+
+
+_FIELDS: Final = {cls: _kinds(cls) for cls in (*get_args(Event), Usage)}
+
+
+def checked(event: T) -> T:
+    """What an agent yielded, if every field has its declared type: one log entry that can't be read back is too many.
+
+    Raises:
+        TypeError: it is no event, or a field has another type.
+    """
+    kinds_of = _FIELDS.get(type(event))
+    if kinds_of is None:
+        raise TypeError(f"an agent yields events or strings, not {type(event).__name__}")
+    changes: dict[str, str] = {}
+    for name, kinds in kinds_of:
+        value = getattr(event, name)
+        if not isinstance(value, kinds) or (isinstance(value, int) and not _is_plain(value)):
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise TypeError(f"{type(event).__name__}.{name} must be {expected}, not {_as_text(value)[:50]!r}")
+        if isinstance(value, str) and (clean := clean_text(value)) is not value:
+            changes[name] = clean
+        elif isinstance(value, Usage):
+            checked(value)
+    return evolve(event, **changes) if changes else event  # type: ignore[misc]
+
+
 def clean_text(text: str) -> str:
-    """`text` without lone surrogates: pairs are joined, what is left becomes U+FFFD."""
+    """`text` as a plain str without lone surrogates: pairs are joined, what is left becomes U+FFFD."""
+    if type(text) is not str:
+        text = str.__str__(text)  # a subclass, which encoders refuse
     if text.isascii():
         return text
     try:
@@ -30,11 +71,11 @@ def rendered(value: Any) -> str:
     """A tool's result as the string that clients get (P2.4)."""
     if isinstance(value, str):
         return clean_text(value)
-    if value is None or isinstance(value, bool | int | float | list | tuple | dict):
+    if value is None or isinstance(value, _PLAIN):
         return _encode(_json(value)).decode()
     try:
         return _encode(value).decode()
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - the agent's value may do anything
         return _as_text(value)
 
 
@@ -42,7 +83,7 @@ def capped_text(text: str, limit: int = FIELD_LIMIT) -> tuple[str, bool]:
     """`text` cut to `limit` bytes between two characters, and whether it was cut."""
     if len(text) * 4 <= limit:
         return text, False
-    raw = text.encode()
+    raw = text[: limit + 1].encode()  # a character has at least one byte
     if len(raw) <= limit:
         return text, False
     return raw[:limit].decode(errors="ignore"), True
@@ -76,28 +117,59 @@ def pieces(text: str, limit: int = FIELD_LIMIT) -> Iterator[str]:
 def _json(value: Any) -> Any:
     """The JSON value of `value`, by the fast way when every part of it has one."""
     try:
-        return _decode(_encode(value))
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        return _plain(value, _DEPTH)
+        plain = _decode(_encode(value))
+    except Exception:  # noqa: BLE001 - the agent's value may do anything
+        return _Copy().of(value)
+    # How deep an encoder can go depends on who calls it: what was said here must not fail in the log.
+    return _Copy().of(plain) if _is_too_deep(plain) else plain
 
 
-def _plain(value: Any, depth: int) -> Any:
-    if isinstance(value, str):
-        return clean_text(value)
-    if value is None or isinstance(value, bool | float):
-        return _decode(_encode(value))  # NaN and the infinities become null
-    if isinstance(value, int):
-        return value if -(2**63) <= value < 2**64 else str(value)
-    if depth == 0:
-        return _as_text(value)
-    if isinstance(value, Mapping):
-        return {clean_text(_as_text(key)): _plain(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item, depth - 1) for item in value]
-    try:
-        return _decode(_encode(value))
-    except (TypeError, ValueError, OverflowError, RecursionError):
-        return _as_text(value)
+class _Copy:
+    """The slow way, value by value.
+
+    A graph of references may have endlessly many paths: it stops when the copy is sure to be over the limit, each part
+    of it having at least two bytes.
+    """
+
+    def __init__(self) -> None:
+        self._room = FIELD_LIMIT
+
+    def of(self, value: Any, depth: int = _DEPTH) -> Any:
+        self._room -= 1
+        if isinstance(value, str):
+            return clean_text(value)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, float):
+            return float.__float__(value) if math.isfinite(value) else None
+        if isinstance(value, int):
+            plain = int.__int__(value)
+            return plain if _is_plain(plain) else _as_text(plain)
+        return self._of_parts(value, depth) if depth and self._room > 0 else "…"
+
+    def _of_parts(self, value: Any, depth: int) -> Any:
+        try:
+            if isinstance(value, Mapping):
+                return {clean_text(_as_text(key)): self.of(item, depth - 1) for key, item in value.items()}
+            if isinstance(value, list | tuple | set | frozenset):
+                return [self.of(item, depth - 1) for item in value]
+            return self.of(_decode(_encode(value)), depth)
+        except Exception:  # noqa: BLE001 - the agent's value may do anything
+            return _as_text(value)
+
+
+def _is_too_deep(plain: Any) -> bool:
+    level = [plain]
+    for _ in range(_DEPTH + 1):
+        parts = [part for part in level if isinstance(part, dict | list)]
+        if not parts:
+            return False
+        level = [inner for part in parts for inner in (part.values() if isinstance(part, dict) else part)]
+    return True
+
+
+def _is_plain(number: int) -> bool:
+    return type(number) in (int, bool) and -(2**63) <= number < 2**63
 
 
 def _as_text(value: Any) -> str:

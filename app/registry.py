@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 
+import anyio
 import msgspec
 from attrs import evolve, frozen
 
@@ -26,6 +27,7 @@ from app.sessions.base import Listing, NewRun, Run, Session, SessionStore, Start
 from app.viewer import Batches, Following, Slice, Viewer
 
 _PAGE = 200
+_DRAINING = "this server is shutting down; connect again"
 _FAREWELL = 2.0
 """Seconds that viewers of a deleted session have to take its last words."""
 
@@ -73,6 +75,7 @@ class RunRegistry:
         self._hosting = Hosting(stores, disconnect_grace=disconnect_grace)
         self._deleting: set[str] = set()
         self._viewers: set[Viewer] = set()
+        self._polls: set[anyio.CancelScope] = set()
         self._run_feeds = RunFeeds(self._hosting.viewers_changed)
         self._session_feeds = SessionFeeds()
 
@@ -228,7 +231,14 @@ class RunRegistry:
         run = await self.run(principal, session_id, run_id)
         self._refuse_when_draining()
         start = after if after is not None else Position(run.number, 0)
-        return await self._following("native").read(run.number, run_id, start, limit=limit, wait=wait)
+        poll = anyio.CancelScope()
+        self._polls.add(poll)
+        try:
+            with poll:
+                return await self._following("native").read(run.number, run_id, start, limit=limit, wait=wait)
+        finally:
+            self._polls.discard(poll)
+        raise Draining(_DRAINING)
 
     # life
 
@@ -246,6 +256,12 @@ class RunRegistry:
         self.draining = True
         for viewer in list(self._viewers):
             viewer.drain()
+        for poll in self._polls:
+            poll.cancel()
+
+    def interrupt(self) -> None:
+        """Give the runs no more time: end them with `run_interrupted` (P7.3)."""
+        self._hosting.interrupt()
 
     async def close(self, grace: float = 0.0) -> None:
         """Drain, then end what still runs after `grace` seconds with `run_interrupted`."""
@@ -297,7 +313,7 @@ class RunRegistry:
 
     def _refuse_when_draining(self) -> None:
         if self.draining:
-            raise Draining("this server is shutting down; connect again")
+            raise Draining(_DRAINING)
 
 
 async def history(rows: SessionStore, before: Run) -> AsyncIterator[Message]:

@@ -27,10 +27,20 @@ def serve(settings: Settings) -> None:
     def drain() -> None:
         app.state.registry.drain()
 
+    def hurry() -> None:
+        app.state.registry.interrupt()
+
     with listen(settings.host, settings.port) as listener:
         url = url_of(listener) + settings.base_path
-        Server(
+        server = Server(
             config_of(app, max_message_bytes=settings.max_message_bytes),
             drain=drain,
+            hurry=hurry,
             serving=lambda: click.echo(f"Runcast is listening on {url}"),
-        ).run(sockets=[listener])
+        )
+        try:
+            server.run(sockets=[listener])
+        except SystemExit:
+            if (failure := app.state.get("failure")) is not None:
+                raise failure from None
+            raise

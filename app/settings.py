@@ -70,6 +70,7 @@ class Settings:
         drain_timeout: how long runs have to end after SIGTERM (P7.3).
         sqlite_sync: `normal` survives a crash of the process, `full` a loss of power too (P7.2).
         log_format: `auto` is readable on a terminal and JSON elsewhere.
+        log_level: the least important lines that are logged.
     """
 
     host: str = "127.0.0.1"

@@ -8,6 +8,7 @@ msgspec's own encoder.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final, get_args
 
 from cattrs.fns import identity
@@ -116,6 +117,12 @@ _MESSAGES: Final[dict[type, Callable[[str, Any], LogMessage] | None]] = {
 }
 
 
+@lru_cache(maxsize=1024)
+def _caught_up(position: Position) -> tuple[Frame, ...]:
+    # Viewers that attach together are due the same one.
+    return (Frame(encode(messages.CaughtUp(position=str(position)))),)
+
+
 class Native:
     """The native dialect."""
 
@@ -128,7 +135,7 @@ class Native:
 
     def caught_up(self, position: Position) -> tuple[Frame, ...]:
         """`caught_up`."""
-        return (Frame(encode(messages.CaughtUp(position=str(position)))),)
+        return _caught_up(position)
 
     def gap(self, requested: Position, earliest: Position, latest: Position) -> tuple[Frame, ...]:
         """`gap`."""

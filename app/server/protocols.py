@@ -18,6 +18,9 @@ from websockets.http11 import Request
 EXTENSION: Final = "runcast.abort"
 """Where a connection's scope holds the call that resets it."""
 
+_LAST_BYTES_S: Final = 1.0
+"""Seconds that a peer has to take what is buffered for it when the server goes away."""
+
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
@@ -40,6 +43,12 @@ class HttpProtocol(HttpToolsProtocol):
         extensions: dict[Any, Any] = {**(self.scope.get("extensions") or {}), EXTENSION: _aborter(self.transport)}
         self.scope["extensions"] = extensions
 
+    def shutdown(self) -> None:
+        """Close what is idle, even if its peer does not take the last bytes."""
+        super().shutdown()
+        if self.transport.is_closing():
+            self.loop.call_later(_LAST_BYTES_S, self.transport.abort)
+
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSockets by the sans-I/O layer of websockets."""
@@ -49,6 +58,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if (scope := getattr(self, "scope", None)) is not None:
             scope["extensions"][EXTENSION] = _aborter(self.transport)
+
+    def shutdown(self) -> None:
+        """Close, even if the peer does not take the close frame."""
+        super().shutdown()
+        self.loop.call_later(_LAST_BYTES_S, self.transport.abort)
 
     def send_receive_event_to_app(self) -> None:
         """Close with 1007 on text that is not UTF-8; uvicorn does the same, but logs a traceback for each."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import socket
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, Final
 
 import uvicorn
@@ -13,25 +16,48 @@ from app.server.protocols import HttpProtocol, WebSocketProtocol
 _PING_S: Final = 20.0
 _BACKSTOP_S: Final = 5
 
+_SILENT: Final = logging.getLogger(f"{__name__}.silent")
+_SILENT.addHandler(logging.NullHandler())
+_SILENT.propagate = False
+
 
 class Server(uvicorn.Server):
     """A uvicorn server that drains.
 
     Args:
         drain: tells every viewer to go; called before uvicorn closes connections, since it only waits for streams.
+        hurry: called at the second signal, which asks not to wait any longer.
         serving: called once connections are accepted.
     """
 
-    def __init__(self, config: uvicorn.Config, *, drain: Callable[[], None], serving: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        *,
+        drain: Callable[[], None],
+        hurry: Callable[[], None],
+        serving: Callable[[], None],
+    ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._hurry = hurry
         self._serving = serving
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then say so. A start that fails is told by whoever called `run`, not by a traceback in the log."""
+        self._loop = asyncio.get_running_loop()
+        said, self.lifespan.logger = self.lifespan.logger, _SILENT
         await super().startup(sockets)
+        self.lifespan.logger = said
         if self.started:
             self._serving()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Drain at the first signal, hurry at the second (P7.3)."""
+        if self.should_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._hurry)
+        super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, drain, then let uvicorn do the rest."""

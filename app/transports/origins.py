@@ -42,9 +42,8 @@ class Origins:
         scheme, _, netloc = origin.lower().partition("://")
         # Behind a proxy that ends TLS the server does not know its own scheme; its Host is what the browser asked for.
         host = headers.get("host", "").lower()
-        if netloc and netloc.removesuffix(_DEFAULT_PORTS.get(scheme, "")) == host.removesuffix(
-            _DEFAULT_PORTS.get(scheme, "")
-        ):
+        port = _DEFAULT_PORTS.get(scheme)
+        if port is not None and netloc and netloc.removesuffix(port) == host.removesuffix(port):
             return
         raise ForbiddenOrigin("this origin may not connect")
 

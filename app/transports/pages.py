@@ -40,9 +40,9 @@ def _page(name: str, body: bytes) -> HTTPRouteHandler:
     headers = {**_HEADERS, "etag": etag}
 
     async def page(request: Request[Any, Any, Any]) -> Response[Any]:
-        path = request.url.path
+        path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
         if name == _INDEX and not path.endswith("/"):  # its relative links would lead beside the base path
-            return Redirect(f"{path}/", status_code=308)
+            return Redirect(f"{path}/?{query}" if query else f"{path}/", status_code=308)
         if request.headers.get("if-none-match") == etag:
             return Response(b"", status_code=304, headers=headers)
         return Response(body, media_type=_MEDIA_TYPES[_suffix(name)], headers=headers)

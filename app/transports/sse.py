@@ -35,7 +35,15 @@ log = structlog.get_logger()
 HEARTBEAT: Final = 15.0
 """Seconds of silence after which a comment is sent (P3.8)."""
 
-_HEADERS: Final = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}
+_FAREWELL: Final = 1.0
+"""Seconds that a client has to take the news that the server drains; all of them know within two (P7.3)."""
+
+_MEDIA_TYPE: Final = "text/event-stream"
+_HEADERS: Final = {
+    "content-type": _MEDIA_TYPE,  # or Litestar would add a charset, of which the format has only one
+    "cache-control": "no-cache, no-transform",
+    "x-accel-buffering": "no",
+}
 
 
 @frozen
@@ -78,10 +86,10 @@ class _Stream:
             if not self._sending and self._now() - self._last >= HEARTBEAT:
                 await self.write(b": ping\n\n")
 
-    async def write(self, chunk: bytes, *, more: bool = True) -> None:
+    async def write(self, chunk: bytes, *, more: bool = True, within: float | None = None) -> None:
         self._sending = True
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(within or self._timeout):
                 await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
             # The server's send neither waits nor raises once the client has left: let the loop find out.
             await asyncio.sleep(0)
@@ -117,7 +125,7 @@ class _EventStreamASGI(ASGIResponse):
         try:
             await stream.follow()
             if self._stream.viewer.drained:
-                await stream.write(b": draining\nretry: %d\n\n" % _retry())
+                await stream.write(b": draining\nretry: %d\n\n" % _retry(), within=_FAREWELL)
                 if self._stream.of_run:
                     return False
             await stream.write(b"", more=False)
@@ -140,7 +148,7 @@ class EventStream(Response[Any]):
     """
 
     def __init__(self, viewer: Viewer, options: StreamOptions, *, of_run: bool) -> None:
-        super().__init__(None, media_type="text/event-stream", headers=_HEADERS)
+        super().__init__(None, media_type=_MEDIA_TYPE, headers=_HEADERS)
         self.viewer = viewer
         self.options = options
         self.of_run = of_run
@@ -185,7 +193,7 @@ LastEventId = Annotated[
 Registry = NamedDependency[SkipValidation[RunRegistry]]
 _EVENTS: Final = ResponseSpec(
     cast("type[Any]", RunEvent),
-    media_type="text/event-stream",
+    media_type=_MEDIA_TYPE,
     generate_examples=False,
     description="The events, as they happen.",
 )
@@ -205,7 +213,7 @@ def start_of(after: str | None, last_event_id: str | None) -> Position | None:
     "/sessions/{session_id:str}/events",
     operation_id="followSession",
     summary="Follow a session",
-    media_type="text/event-stream",
+    media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
     responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, Draining)},
 )
@@ -226,7 +234,7 @@ async def follow_session(
     "/sessions/{session_id:str}/runs/{run_id:str}/events",
     operation_id="followRun",
     summary="Follow a run",
-    media_type="text/event-stream",
+    media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
     responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RunNotFound, Draining)},
 )

@@ -7,7 +7,7 @@ so that newer clients can talk to older servers.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 from cattrs import BaseValidationError, Converter, transform_error
@@ -48,12 +48,25 @@ def _array(kind: Any, converter: Converter) -> Callable[[Any, Any], list[Any]]:
     return structure
 
 
+def _is_choice(kind: Any) -> bool:
+    origin: Any = get_origin(kind)
+    return origin is Literal
+
+
+def _choice(value: Any, kind: Any) -> Any:
+    choices = get_args(kind)
+    if value not in choices:
+        raise TypeError(f"expected {' or '.join(map(repr, choices))}")
+    return value
+
+
 converter = make_converter()
 """The converter of every HTTP body and WebSocket command, and of every HTTP answer."""
 
 for _kind in (str, int, bool):
     converter.register_structure_hook(_kind, _exactly(_kind))
 converter.register_structure_hook_factory(_is_list, _array)
+converter.register_structure_hook_func(_is_choice, _choice)
 
 
 def decode(raw: bytes | str) -> Any:

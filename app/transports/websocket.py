@@ -45,7 +45,7 @@ _REFUSED_FRAMES: Final = 20
 """How many malformed frames a connection may send in a minute (P4.2)."""
 
 _MINUTE: Final = 60.0
-_TOO_SLOW: Final = 4508
+_TOO_SLOW: Final = (4508, "too slow, reconnect")
 _DRAINING: Final = 1012
 _CLOSE_GRACE: Final = 1.0
 _GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
@@ -88,7 +88,7 @@ class Connection:
         except SessionNotFound as gone:
             code, reason = gone.close_code, str(gone)
         except TimeoutError:
-            code, reason = _TOO_SLOW, "too slow, reconnect"
+            code, reason = _TOO_SLOW
         await self.close(code, reason)
 
     async def close(self, code: int, reason: str) -> None:
@@ -150,8 +150,11 @@ class Connection:
         await self._reply(reply)
 
     async def _reply(self, message: messages.ReplyMessage) -> None:
-        with suppress(*_GONE, TimeoutError):
-            await self.send(native.encode(message).decode())
+        with suppress(*_GONE):
+            try:
+                await self.send(native.encode(message).decode())
+            except TimeoutError:
+                await self.close(*_TOO_SLOW)
 
 
 @asynccontextmanager
@@ -200,3 +203,4 @@ async def _turn_away(connection: Connection, refusal: Refusal) -> None:
 async def session_socket(data: str, socket: Socket) -> None:
     """One text frame from the client; a binary one arrives as an empty text, which is no JSON."""
     await socket.state.connection.receive(data)
+    await asyncio.sleep(0)  # commands that came in one piece take turns with everybody else's work
