@@ -1,0 +1,76 @@
+"""A process that can't start as configured says why in one line."""
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from tests.gateway import Gateway, Launch, environment
+
+pytestmark = pytest.mark.anyio
+
+
+async def refusal(*arguments: str, **settings: str) -> str:
+    """What `runcast serve` says as it refuses to start."""
+    command = [sys.executable, "-m", "app", "serve", *arguments]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode not in (0, None)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+async def test_a_second_process_on_a_data_directory_is_refused_and_harms_nobody(gateway: Gateway) -> None:
+    said = await refusal("--port", "0", data_dir=str(gateway.data_dir))
+
+    assert str(gateway.pid) in said
+    assert "in use" in said
+    async with gateway.client() as http:
+        assert (await http.post("/sessions")).status_code == 201
+
+
+async def test_a_port_that_is_taken_is_refused(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> None:
+    port = gateway.url.rpartition(":")[2]
+    said = await refusal("--port", port, data_dir=str(tmp_path_factory.mktemp("other")))
+
+    assert f"127.0.0.1:{port}" in said
+    assert "in use" in said
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+async def test_an_address_that_others_reach_needs_a_word_of_consent(
+    host: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    said = await refusal("--port", "0", data_dir=str(tmp_path_factory.mktemp("data")), host=host)
+
+    assert "RUNCAST_ALLOW_ANONYMOUS" in said
+
+
+async def test_with_consent_it_listens_everywhere(launch: Launch) -> None:
+    gateway = launch(host="0.0.0.0", allow_anonymous="true")
+    gateway.url = gateway.url.replace("0.0.0.0", "127.0.0.1")
+    async with gateway.client() as http:
+        assert (await http.get("/health/ready")).json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        ({"agent": "nowhere:agent"}, "nowhere"),
+        ({"send_timeout": "soon"}, "RUNCAST_SEND_TIMEOUT"),
+        ({"no_such_thing": "1"}, "RUNCAST_NO_SUCH_THING"),
+        ({"data_dir": "/proc/nowhere"}, "/proc/nowhere"),
+        ({"host": "no.such.host.invalid"}, "no.such.host.invalid"),
+    ],
+    ids=["agent", "number", "unknown", "directory", "host"],
+)
+async def test_a_wrong_setting_is_named(
+    settings: dict[str, str], named: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    said = await refusal("--port", "0", **({"data_dir": str(tmp_path_factory.mktemp("data"))} | settings))
+
+    assert named in said
