@@ -188,8 +188,9 @@ class RunRegistry:
         if run_id is None:
             runs = await self._rows.run_numbers(session_id)
             run_id = runs[-1][1] if runs else ""
-        self._hosting.stop(run_id, "cancelled")
-        return await self.run(principal, session_id, run_id)
+        run = await self.run(principal, session_id, run_id)  # whose it is comes before what becomes of it
+        self._hosting.stop(run.id, "cancelled")
+        return run
 
     # following
 

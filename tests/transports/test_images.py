@@ -134,7 +134,15 @@ def test_any_text_is_refused_or_taken_and_nothing_else(text):
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"<svg/>", b"BM" + b"\0" * 60, b"%PDF-1.7", b"RIFF\0\0\0\0WAVEfmt ", riff(b"VP8?", b"\0" * 20), b"\xff\xd8\xff"],
+    [
+        b"",
+        b"<svg/>",
+        b"BM" + b"\0" * 60,
+        b"%PDF-1.7",
+        b"RIFF\0\0\0\0WAVEfmt ",
+        riff(b"VP8?", b"\0" * 20),
+        b"\xff\xd8\xff",
+    ],
     ids=["empty", "svg", "bmp", "pdf", "wave", "webp of another kind", "jpeg without a frame"],
 )
 def test_other_files_are_refused(data):
