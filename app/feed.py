@@ -97,12 +97,14 @@ class SessionFeed:
 
     Attributes:
         viewers: how many viewers follow the session now.
+        loaded: whether the runs of before it was viewed are known.
         gone: the session was deleted; nothing will follow.
         left: set when the last viewer left.
     """
 
     def __init__(self) -> None:
         self.viewers = 0
+        self.loaded = False
         self.gone = False
         self.left = asyncio.Event()
         self._runs: dict[int, str] = {}

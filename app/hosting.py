@@ -32,6 +32,7 @@ class Hosting:
         self._grace = disconnect_grace
         self._hosted: dict[str, HostedRun] = {}
         self._unwatched: dict[str, asyncio.TimerHandle | None] = {}
+        self._inserting: set[asyncio.Task[Started]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks by weak references only
 
     def get(self, run_id: str) -> HostedRun | None:
@@ -60,7 +61,15 @@ class Hosting:
                 self._execute(HostedRun(run, agent, lambda: prepare(run), self._stores), watch=cancel_when_left)
             return started
 
-        return await asyncio.shield(self._spawn(insert()))
+        task = self._spawn(insert())
+        self._inserting.add(task)
+        task.add_done_callback(self._inserting.discard)
+        return await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Wait for the starts that are on their way."""
+        if self._inserting:
+            await asyncio.wait(self._inserting)
 
     def stop(self, run_id: str, reason: str) -> None:
         """Cancel a run, if it is executed here."""

@@ -9,6 +9,7 @@ import hashlib
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
+from weakref import WeakSet
 
 import anyio
 import msgspec
@@ -74,7 +75,7 @@ class RunRegistry:
         self._dialects = dialects
         self._hosting = Hosting(stores, disconnect_grace=disconnect_grace)
         self._deleting: set[str] = set()
-        self._viewers: set[Viewer] = set()
+        self._viewers: WeakSet[Viewer] = WeakSet()
         self._polls: set[anyio.CancelScope] = set()
         self._run_feeds = RunFeeds(self._hosting.viewers_changed)
         self._session_feeds = SessionFeeds()
@@ -117,6 +118,7 @@ class RunRegistry:
         await self.session(principal, session_id)
         self._deleting.add(session_id)
         try:
+            await self._hosting.settle()
             runs = await self._rows.run_numbers(session_id)
             await self._end_runs([run_id for _, run_id in runs])
             await self._session_feeds.dismiss(session_id, at_most=_FAREWELL)
@@ -204,7 +206,7 @@ class RunRegistry:
         """
         await self.session(principal, session_id)
         self._refuse_when_draining()
-        return Viewer(self._session_batches(session_id, after, dialect), self._viewers)
+        return self._viewer(self._session_batches(session_id, after, dialect))
 
     async def follow_run(
         self, principal: str, session_id: str, run_id: str, after: Position | None, dialect: str = "native"
@@ -219,7 +221,7 @@ class RunRegistry:
         start = after if after is not None else Position(run.number, 0)
         if run.ended_at is not None and await self._is_over(run, start):
             return None
-        return Viewer(self._following(dialect).run(run.number, run_id, start), self._viewers)
+        return self._viewer(self._following(dialect).run(run.number, run_id, start))
 
     async def read_log(
         self, principal: str, session_id: str, run_id: str, after: Position | None, *, limit: int, wait: float
@@ -272,9 +274,16 @@ class RunRegistry:
 
     # behind the doors
 
+    def _viewer(self, batches: Batches) -> Viewer:
+        viewer = Viewer(batches)
+        self._viewers.add(viewer)
+        return viewer
+
     async def _session_batches(self, session_id: str, after: Position | None, dialect: str) -> Batches:
         with self._session_feeds.view(session_id) as feed:
-            feed.add(await self._rows.run_numbers(session_id))
+            if not feed.loaded:
+                feed.add(await self._rows.run_numbers(session_id))
+                feed.loaded = True
             async with aclosing(self._following(dialect).session(feed, after)) as batches:
                 async for batch in batches:
                     yield batch

@@ -31,9 +31,8 @@ class Viewer:
         drained: it was ended from this side because the process is going away (P7.3).
     """
 
-    def __init__(self, batches: Batches, present: set[Viewer]) -> None:
+    def __init__(self, batches: Batches) -> None:
         self._batches = batches
-        self._present = present
         self._scope = anyio.CancelScope()
         self.drained = False
 
@@ -44,16 +43,12 @@ class Viewer:
 
     async def __aenter__(self) -> Self:
         self._scope.__enter__()
-        self._present.add(self)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        try:
-            await self._batches.aclose()
-        finally:
-            self._present.discard(self)
+        await self._batches.aclose()
         return bool(self._scope.__exit__(kind, error, trace))
 
     def __aiter__(self) -> Batches:

@@ -15,8 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
-EXTENSION: Final = "runcast.abort"
-"""Where a connection's scope holds the call that resets it."""
+EXTENSION: Final = "runcast.connection"
+"""Where a connection's scope holds what the application may ask of it: `abort` and `buffered`."""
 
 _LAST_BYTES_S: Final = 1.0
 """Seconds that a peer has to take what is buffered for it when the server goes away."""
@@ -24,23 +24,23 @@ _LAST_BYTES_S: Final = 1.0
 _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
-def _aborter(transport: asyncio.Transport) -> Callable[[], None]:
+def _offers(transport: asyncio.Transport) -> dict[str, Callable[[], Any]]:
     def abort() -> None:
         connection = transport.get_extra_info("socket")
         if connection is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         transport.abort()
 
-    return abort
+    return {"abort": abort, "buffered": transport.get_write_buffer_size}
 
 
 class HttpProtocol(HttpToolsProtocol):
     """HTTP/1.1 by httptools."""
 
     def on_message_begin(self) -> None:
-        """Offer the reset to the request that begins."""
+        """Make the offers to the request that begins."""
         super().on_message_begin()
-        extensions: dict[Any, Any] = {**(self.scope.get("extensions") or {}), EXTENSION: _aborter(self.transport)}
+        extensions: dict[Any, Any] = {**(self.scope.get("extensions") or {}), EXTENSION: _offers(self.transport)}
         self.scope["extensions"] = extensions
 
     def shutdown(self) -> None:
@@ -54,10 +54,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     """WebSockets by the sans-I/O layer of websockets."""
 
     def handle_connect(self, event: Request) -> None:
-        """Offer the reset to the connection that begins."""
+        """Make the offers to the connection that begins."""
         super().handle_connect(event)
         if (scope := getattr(self, "scope", None)) is not None:
-            scope["extensions"][EXTENSION] = _aborter(self.transport)
+            scope["extensions"][EXTENSION] = _offers(self.transport)
 
     def shutdown(self) -> None:
         """Close, even if the peer does not take the close frame."""

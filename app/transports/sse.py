@@ -26,7 +26,7 @@ from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
 from app.position import Position
 from app.registry import RunRegistry
 from app.transports.cattrs_plugin import OperationSpec
-from app.transports.cutting import cut
+from app.transports.cutting import Patience, cut
 from app.transports.problems import declared
 from app.viewer import Viewer
 
@@ -56,19 +56,17 @@ class StreamOptions:
 class _Stream:
     """One response while it is open."""
 
-    def __init__(self, viewer: Viewer, send: Send, send_timeout: float) -> None:
+    def __init__(self, viewer: Viewer, send: Send, patience: Patience) -> None:
         self._viewer = viewer
         self._send = send
-        self._timeout = send_timeout
+        self._patience = patience
         self._now: Callable[[], float] = asyncio.get_running_loop().time
-        self._sending = False
         self._last = self._now()
 
     async def follow(self) -> None:
         """Send all there is.
 
         Raises:
-            TimeoutError: the client took nothing for too long.
             SessionNotFound: the session was deleted.
         """
         async with self._viewer as viewer:
@@ -83,19 +81,16 @@ class _Stream:
                 if (await receive())["type"] == "http.disconnect":
                     return
                 continue
-            if not self._sending and self._now() - self._last >= HEARTBEAT:
+            if self._patience.begun == self._patience.ended and self._now() - self._last >= HEARTBEAT:
                 await self.write(b": ping\n\n")
 
-    async def write(self, chunk: bytes, *, more: bool = True, within: float | None = None) -> None:
-        self._sending = True
-        try:
-            async with asyncio.timeout(within or self._timeout):
-                await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
-            # The server's send neither waits nor raises once the client has left: let the loop find out.
-            await asyncio.sleep(0)
-        finally:
-            self._sending = False
-            self._last = self._now()
+    async def write(self, chunk: bytes, *, more: bool = True) -> None:
+        self._patience.begun += 1
+        await self._send({"type": "http.response.body", "body": chunk, "more_body": more})
+        self._patience.ended += 1
+        self._last = self._now()
+        # The server's send neither waits nor raises once the client has left: let the loop find out.
+        await asyncio.sleep(0)
 
 
 class _EventStreamASGI(ASGIResponse):
@@ -107,17 +102,17 @@ class _EventStreamASGI(ASGIResponse):
         self._scope = request.scope
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        viewer = self._stream.viewer
-        stream = _Stream(viewer, send, self._stream.options.send_timeout)
         async with anyio.create_task_group() as group:
-
-            async def watch() -> None:
-                await stream.watch(receive)
-                group.cancel_scope.cancel()
-
-            group.start_soon(watch)
-            if not await self._all_sent(stream):
-                await cut(self._scope)
+            with anyio.CancelScope() as sending:
+                with Patience(self._scope, self._stream.options.send_timeout, sending.cancel) as patience:
+                    stream = _Stream(self._stream.viewer, send, patience)
+                    group.start_soon(_leave_with_client, stream, receive, group.cancel_scope)
+                    if await self._all_sent(stream):
+                        group.cancel_scope.cancel()
+                        return
+            if sending.cancelled_caught:
+                log.info("viewer.too_slow", transport="sse")
+            await cut(self._scope)
             group.cancel_scope.cancel()
 
     async def _all_sent(self, stream: _Stream) -> bool:
@@ -125,19 +120,24 @@ class _EventStreamASGI(ASGIResponse):
         try:
             await stream.follow()
             if self._stream.viewer.drained:
-                await stream.write(b": draining\nretry: %d\n\n" % _retry(), within=_FAREWELL)
+                async with asyncio.timeout(_FAREWELL):
+                    await stream.write(b": draining\nretry: %d\n\n" % _retry())
                 if self._stream.of_run:
                     return False
             await stream.write(b"", more=False)
         except SessionNotFound:
             await stream.write(b"", more=False)
         except TimeoutError:
-            log.info("viewer.too_slow", transport="sse")
             return False
         except Exception:
             log.exception("stream.failed", transport="sse")
             return False
         return True
+
+
+async def _leave_with_client(stream: _Stream, receive: Receive, scope: anyio.CancelScope) -> None:
+    await stream.watch(receive)
+    scope.cancel()
 
 
 class EventStream(Response[Any]):

@@ -33,7 +33,7 @@ from app.transports.commands import (
     parse,
     request_id_of,
 )
-from app.transports.cutting import cut
+from app.transports.cutting import Patience, cut
 from app.transports.origins import Origins
 from app.transports.sse import After, StreamOptions, start_of
 from app.transports.structuring import decode
@@ -46,7 +46,8 @@ _REFUSED_FRAMES: Final = 20
 
 _MINUTE: Final = 60.0
 _TOO_SLOW: Final = (4508, "too slow, reconnect")
-_DRAINING: Final = 1012
+_DRAINING: Final = (1012, "the server is shutting down, reconnect")
+_DONE: Final = (1000, "")
 _CLOSE_GRACE: Final = 1.0
 _GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
 """What sending raises once the peer, or this side, has closed."""
@@ -62,34 +63,33 @@ class Connection:
         self._registry = registry
         self._principal = principal
         self._session_id = session_id
-        self._timeout = timeout
+        self._sending = anyio.CancelScope()
+        self._patience = Patience(socket.scope, timeout, self._sending.cancel)
         self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
 
     async def send(self, text: str) -> None:
-        """Send one text frame.
-
-        Raises:
-            TimeoutError: the peer took nothing for too long (P3.9).
-        """
-        async with asyncio.timeout(self._timeout):
-            await self._socket.send({"type": "websocket.send", "text": text})  # type: ignore[arg-type]
+        """Send one text frame."""
+        self._patience.begun += 1
+        await self._socket.send({"type": "websocket.send", "text": text})  # type: ignore[arg-type]
+        self._patience.ended += 1
 
     async def follow(self, viewer: Viewer) -> None:
         """Send everything that the viewer is due, then close as the reason asks (P7.5)."""
-        code, reason = 1000, ""
+        code, reason = _TOO_SLOW
+        with self._sending, self._patience:
+            code, reason = await self._follow(viewer)
+        await self.close(code, reason)
+
+    async def _follow(self, viewer: Viewer) -> tuple[int, str]:
         try:
             async with viewer:
                 async for batch in viewer:
                     for frame in batch.frames:
                         await self.send(frame.text)
                     await asyncio.sleep(0)
-            if viewer.drained:
-                code, reason = _DRAINING, "the server is shutting down, reconnect"
         except SessionNotFound as gone:
-            code, reason = gone.close_code, str(gone)
-        except TimeoutError:
-            code, reason = _TOO_SLOW
-        await self.close(code, reason)
+            return gone.close_code, str(gone)
+        return _DRAINING if viewer.drained else _DONE
 
     async def close(self, code: int, reason: str) -> None:
         """Close, and cut the connection where the peer does not even take the close frame."""
@@ -151,10 +151,7 @@ class Connection:
 
     async def _reply(self, message: messages.ReplyMessage) -> None:
         with suppress(*_GONE):
-            try:
-                await self.send(native.encode(message).decode())
-            except TimeoutError:
-                await self.close(*_TOO_SLOW)
+            await self.send(native.encode(message).decode())
 
 
 @asynccontextmanager
