@@ -1,0 +1,123 @@
+"""The environment -> Settings."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from app.errors import ConfigurationError
+from app.settings import Settings, names, variable
+
+
+def test_without_variables_everything_is_at_its_default():
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_other_variables_are_none_of_its_business():
+    assert Settings.from_environment({"PATH": "/bin", "XRUNCAST_PORT": "x", "runcast_port": "x"}) == Settings()
+
+
+def test_an_empty_variable_is_as_good_as_none():
+    assert Settings.from_environment({variable(name): "" for name in names()}) == Settings()
+
+
+def test_every_variable_is_read():
+    assert Settings.from_environment(
+        {
+            "RUNCAST_HOST": "::1",
+            "RUNCAST_PORT": "0",
+            "RUNCAST_DATA_DIR": "/srv/runcast",
+            "RUNCAST_AGENT": "my.module:agent",
+            "RUNCAST_PROFILES": "profiles.toml",
+            "RUNCAST_BASE_PATH": "runcast/v1/",
+            "RUNCAST_ALLOWED_ORIGINS": "https://App.example, http://localhost:3000,",
+            "RUNCAST_ALLOW_ANONYMOUS": "Yes",
+            "RUNCAST_MAX_MESSAGE_BYTES": "1024",
+            "RUNCAST_SEND_TIMEOUT": "0.5",
+            "RUNCAST_DISCONNECT_GRACE": "0",
+            "RUNCAST_DRAIN_TIMEOUT": "1e1",
+            "RUNCAST_SQLITE_SYNC": "full",
+            "RUNCAST_LOG_FORMAT": "json",
+            "RUNCAST_LOG_LEVEL": "debug",
+        }
+    ) == Settings(
+        host="::1",
+        port=0,
+        data_dir=Path("/srv/runcast"),
+        agent="my.module:agent",
+        profiles=Path("profiles.toml"),
+        base_path="/runcast/v1",
+        allowed_origins=("https://app.example", "http://localhost:3000"),
+        allow_anonymous=True,
+        max_message_bytes=1024,
+        send_timeout=0.5,
+        disconnect_grace=0.0,
+        drain_timeout=10.0,
+        sqlite_sync="full",
+        log_format="json",
+        log_level="debug",
+    )
+
+
+def test_a_path_may_begin_at_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert Settings.from_environment({"RUNCAST_DATA_DIR": "~/runs"}).data_dir == Path("/home/ada/runs")
+
+
+@pytest.mark.parametrize("text", ["1", "true", "TRUE", "yes", "on", "0", "false", "no", "Off"])
+def test_a_flag_has_several_spellings(text):
+    flag = Settings.from_environment({"RUNCAST_ALLOW_ANONYMOUS": text}).allow_anonymous
+    assert flag == (text.lower() in ("1", "true", "yes", "on"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("port", "http"),
+        ("port", "80.5"),
+        ("port", "-1"),
+        ("port", "65536"),
+        ("data_dir", "~nobody-of-that-name/runs"),
+        ("profiles", "~nobody-of-that-name/profiles.toml"),
+        ("base_path", "/with space"),
+        ("base_path", "/a//b"),
+        ("base_path", "/{id}"),
+        ("base_path", "/a?b"),
+        ("allowed_origins", "*"),
+        ("allowed_origins", "app.example"),
+        ("allowed_origins", "https://app.example/"),
+        ("allowed_origins", "https://*.example"),
+        ("allowed_origins", "https://app.example, ftp://files.example"),
+        ("allowed_origins", "null"),
+        ("allow_anonymous", "maybe"),
+        ("max_message_bytes", "8MiB"),
+        ("max_message_bytes", "1023"),
+        ("send_timeout", "0"),
+        ("send_timeout", "nan"),
+        ("send_timeout", "inf"),
+        ("disconnect_grace", "-1"),
+        ("disconnect_grace", "nan"),
+        ("drain_timeout", "-inf"),
+        ("drain_timeout", "ten"),
+        ("sqlite_sync", "FULL"),
+        ("sqlite_sync", "off"),
+        ("log_format", "xml"),
+        ("log_level", "trace"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(name, text):
+    with pytest.raises(ConfigurationError, match=rf"^{variable(name)} .*"):
+        Settings.from_environment({variable(name): text})
+
+
+def test_a_bad_choice_is_told_the_good_ones():
+    with pytest.raises(ConfigurationError, match="one of normal, full, not 'off'"):
+        Settings.from_environment({"RUNCAST_SQLITE_SYNC": "off"})
+
+
+def test_variables_that_name_no_setting_are_refused_all_at_once():
+    given = {"RUNCAST_PROT": "1", "RUNCAST_": "x", "RUNCAST_host": "x", "RUNCAST_HOST": "::1"}
+    with pytest.raises(
+        ConfigurationError, match=re.escape("there is no setting RUNCAST_, RUNCAST_PROT, RUNCAST_host;")
+    ):
+        Settings.from_environment(given)

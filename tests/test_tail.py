@@ -1,0 +1,77 @@
+"""How `runcast tail` renders messages."""
+
+import io
+from typing import Any
+
+from app.tail import Screen
+
+
+def shown(*messages: dict[str, Any]) -> str:
+    out = io.StringIO()
+    screen = Screen(out)
+    for message in messages:
+        screen.show(message)
+    return out.getvalue()
+
+
+def say(text: str, **rest: Any) -> dict[str, Any]:
+    return {"type": "stream_delta", "id": "1-1", "delta": text, **rest}
+
+
+def think(text: str, **rest: Any) -> dict[str, Any]:
+    return {"type": "thinking_delta", "id": "1-1", "delta": text, **rest}
+
+
+def end(**rest: Any) -> dict[str, Any]:
+    return {"type": "stream_end", "id": "1-9", "content": "x", "context_tokens": 0, "max_context_tokens": 0, **rest}
+
+
+def test_deltas_run_on_until_something_else_is_said():
+    assert shown(say("Hel"), say("lo\nthere"), end()) == "Hello\nthere\n-- done at 1-9\n"
+
+
+def test_thinking_and_text_have_lines_of_their_own():
+    assert shown(think("hm "), think("hm"), say("so"), say("!"), think("hm")) == "hm hm\nso!\nhm"
+
+
+def test_a_subagent_is_named_once_where_it_begins():
+    assert shown(say("a"), say("b", agent="helper"), say("c", agent="helper"), say("d")) == "a\n[helper] bc\nd"
+
+
+def test_a_run_is_told_by_its_question_its_tools_and_its_end():
+    start = {"type": "stream_start", "id": "1-1", "input": {"content": "Why?", "images": 0, "files": []}}
+    call = {"id": "1-2", "call_id": "c", "tool": "search", "args": {"q": "wärme"}, "is_subagent": False}
+    assert shown(
+        start,
+        {"type": "tool_started", **call},
+        {"type": "tool_call", "result": "two\n  lines", "success": True, **call},
+        {"type": "tool_call", "result": "x" * 101, "success": False, "agent": "helper", **call},
+        end(),
+    ).splitlines() == [
+        "> Why?",
+        '  search({"q": "wärme"})',
+        "  search ok: two lines",
+        f"  [helper] search failed: {'x' * 99}…",
+        "-- done at 1-9",
+    ]
+
+
+def test_every_other_ending_says_why():
+    assert shown({"type": "stream_cancelled", "id": "1-2", "content": "x", "reason": "cancelled"}) == (
+        "-- cancelled: cancelled\n"
+    )
+    assert shown({"type": "error", "id": "1-2", "code": "agent_error", "message": "no"}) == "-- agent_error: no\n"
+
+
+def test_a_gap_is_shown_and_ends_the_line():
+    gap = {"type": "gap", "requested": "1-5", "earliest": "1-9", "latest": "2-1"}
+    assert shown(say("a"), gap) == "a\n-- events before 1-9 are no longer kept\n"
+
+
+def test_what_has_nothing_to_show_does_not_break_a_line():
+    silent = [
+        {"type": "caught_up", "position": "1-1"},
+        {"type": "thinking_end", "id": "1-2"},
+        {"type": "some_type_of_tomorrow", "id": "1-3"},
+    ]
+    assert shown(say("a"), *silent, say("b")) == "ab"
