@@ -21,15 +21,17 @@ class Hosting:
 
     Args:
         disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
+        on_start: told every run that is started, whether or not its caller is still there.
 
     Attributes:
         name: the host's name in the rows of its runs.
     """
 
-    def __init__(self, stores: Stores, *, disconnect_grace: float) -> None:
+    def __init__(self, stores: Stores, *, disconnect_grace: float, on_start: Callable[[Run], None]) -> None:
         self.name = secrets.token_hex(8)
         self._stores = stores
         self._grace = disconnect_grace
+        self._on_start = on_start
         self._hosted: dict[str, HostedRun] = {}
         self._unwatched: dict[str, asyncio.TimerHandle | None] = {}
         self._inserting: set[asyncio.Task[Started]] = set()
@@ -59,6 +61,7 @@ class Hosting:
             if started.created:
                 run = started.run
                 self._execute(HostedRun(run, agent, lambda: prepare(run), self._stores), watch=cancel_when_left)
+                self._on_start(run)
             return started
 
         task = self._spawn(insert())

@@ -73,7 +73,7 @@ class RunRegistry:
         self._stores = stores
         self._rows = stores.sessions
         self._dialects = dialects
-        self._hosting = Hosting(stores, disconnect_grace=disconnect_grace)
+        self._hosting = Hosting(stores, disconnect_grace=disconnect_grace, on_start=self._announce)
         self._deleting: set[str] = set()
         self._viewers: WeakSet[Viewer] = WeakSet()
         self._polls: set[anyio.CancelScope] = set()
@@ -155,12 +155,9 @@ class RunRegistry:
         async def prepare(run: Run) -> Turn:
             return await self._turn(run, message)
 
-        started = await self._hosting.start(
+        return await self._hosting.start(
             session_id, new, profile.agent, prepare, cancel_when_left=message.cancel_when_left
         )
-        if (feed := self._session_feeds.get(session_id)) is not None:
-            feed.add([(started.run.number, started.run.id)])
-        return started
 
     async def run(self, principal: str, session_id: str, run_id: str) -> Run:
         """One run, its `last_seq` up to date.
@@ -273,6 +270,10 @@ class RunRegistry:
         await self.profiles.aclose()
 
     # behind the doors
+
+    def _announce(self, run: Run) -> None:
+        if (feed := self._session_feeds.get(run.session_id)) is not None:
+            feed.add([(run.number, run.id)])
 
     def _viewer(self, batches: Batches) -> Viewer:
         viewer = Viewer(batches)

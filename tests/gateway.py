@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 LISTENING = re.compile(r"Runcast is listening on (http://\S+)")
-DELIBERATE = {"agent.crashed"}
+DELIBERATE = {"agent.crashed", "agent.would_not_stop"}
 """Errors in the server's log that tests ask for."""
 
 Json = dict[str, Any]

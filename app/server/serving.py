@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
@@ -58,6 +61,19 @@ class Server(uvicorn.Server):
         if self.should_exit and self._loop is not None:
             self._loop.call_soon_threadsafe(self._hurry)
         super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Die of the signal that asked to stop, once all is closed.
+
+        Winding up the event loop instead would wait for every task, and an agent that will not stop is one.
+        """
+        with super().capture_signals():
+            yield
+            if self._captured_signals:
+                sys.stdout.flush()
+                signal.signal(self._captured_signals[0], signal.SIG_DFL)
+                signal.raise_signal(self._captured_signals[0])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, drain, then let uvicorn do the rest."""
