@@ -27,7 +27,7 @@ run: $(VENV)/installed-$(EXTRA) ## serve the demo agent, or AGENT=..., on HOST a
 		$(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(AGENT),--agent '$(AGENT)')
 
 test: $(VENV)/installed-dev ## run the tests; ARGS goes to pytest
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(VENV)/installed-dev ## check style, types and the direction of imports
 	@$(BIN)/ruff check
