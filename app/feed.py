@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from app.dialects.base import Batch, Dialect
+from app.errors import SessionNotFound
 from app.position import Position
 from app.runlog.base import Page
 from app.runlog.compaction import compact
@@ -18,6 +19,8 @@ _BEHIND = 64
 """A page of more entries than this goes to a viewer who is behind, and is compacted (P3.5)."""
 
 _KEPT_BYTES = 8 * 1024 * 1024
+_GONE = 100_000
+"""How many runs are remembered that are not viewed any more."""
 
 _Key = tuple[str, int, int]
 
@@ -27,12 +30,14 @@ class RunFeed:
 
     Attributes:
         viewers: how many viewers follow the run now.
+        left: set when the last viewer left.
     """
 
     def __init__(self, number: int, run_id: str) -> None:
         self.number = number
         self.run_id = run_id
         self.viewers = 0
+        self.left = asyncio.Event()
         self._batches: dict[_Key, Batch] = {}
         self._size = 0
 
@@ -70,6 +75,7 @@ class RunFeeds:
 
     def __init__(self, on_count: Callable[[str, int], None]) -> None:
         self._feeds: dict[str, RunFeed] = {}
+        self._gone: dict[str, None] = {}
         self._on_count = on_count
 
     def viewers(self, run_id: str) -> int:
@@ -79,7 +85,13 @@ class RunFeeds:
 
     @contextlib.contextmanager
     def view(self, number: int, run_id: str) -> Iterator[RunFeed]:
-        """Count as a viewer of the run while inside."""
+        """Count as a viewer of the run while inside.
+
+        Raises:
+            SessionNotFound: nobody may, any more.
+        """
+        if run_id in self._gone:
+            raise SessionNotFound("the session was deleted")
         feed = self._feeds.setdefault(run_id, RunFeed(number, run_id))
         feed.viewers += 1
         self._on_count(run_id, feed.viewers)
@@ -89,7 +101,19 @@ class RunFeeds:
             feed.viewers -= 1
             if feed.viewers == 0:
                 del self._feeds[run_id]
+                feed.left.set()
             self._on_count(run_id, feed.viewers)
+
+    async def empty(self, run_ids: Sequence[str]) -> None:
+        """Wait until those who view these runs have left."""
+        for feed in [self._feeds[run_id] for run_id in run_ids if run_id in self._feeds]:
+            await feed.left.wait()
+
+    def forbid(self, run_ids: Sequence[str]) -> None:
+        """Let nobody view these runs any more; ids are never reused."""
+        self._gone.update(dict.fromkeys(run_ids))
+        while len(self._gone) > _GONE:
+            del self._gone[next(iter(self._gone))]
 
 
 class SessionFeed:
@@ -170,10 +194,8 @@ class SessionFeeds:
                 del self._feeds[session_id]
                 feed.left.set()
 
-    async def dismiss(self, session_id: str, *, at_most: float) -> None:
-        """Tell the session's viewers that it is gone, and wait, `at_most` so many seconds, until they have left."""
-        if (feed := self._feeds.get(session_id)) is None:
-            return
-        feed.end()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(feed.left.wait(), at_most)
+    async def dismiss(self, session_id: str) -> None:
+        """Tell the session's viewers that it is gone, and wait until they have left."""
+        if (feed := self._feeds.get(session_id)) is not None:
+            feed.end()
+            await feed.left.wait()

@@ -8,12 +8,17 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
+import anyio
+
 from app.agents.base import Agent, Turn
 from app.events import RunCancelled
 from app.host import INTERRUPTED, HostedRun, Stores
 from app.sessions.base import NewRun, Run, Started
 
 T = TypeVar("T")
+
+_LAST_WORDS = 15.0
+"""Seconds that runs have to write their terminals once they were interrupted."""
 
 
 class Hosting:
@@ -91,10 +96,13 @@ class Hosting:
         """Give runs `grace` seconds to end by themselves; end the rest with `run_interrupted`."""
         if self._tasks and grace > 0:
             await asyncio.wait(self._tasks, timeout=grace)
-        while self._tasks:
-            self.interrupt()
-            # A start that was on its way makes one more run to stop.
-            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        with anyio.move_on_after(_LAST_WORDS):
+            while self._tasks:
+                self.interrupt()
+                # A start that was on its way makes one more run to stop.
+                await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in self._tasks:  # the storage takes nothing; the next start-up finishes what is left
+            task.cancel()
 
     def interrupt(self) -> None:
         """End every run now, with `run_interrupted`."""

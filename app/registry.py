@@ -119,11 +119,14 @@ class RunRegistry:
         self._deleting.add(session_id)
         try:
             await self._hosting.settle()
-            runs = await self._rows.run_numbers(session_id)
-            await self._end_runs([run_id for _, run_id in runs])
-            await self._session_feeds.dismiss(session_id, at_most=_FAREWELL)
+            run_ids = [run_id for _, run_id in await self._rows.run_numbers(session_id)]
+            await self._end_runs(run_ids)
+            with anyio.move_on_after(_FAREWELL):
+                await self._session_feeds.dismiss(session_id)
+                await self._run_feeds.empty(run_ids)
+            self._run_feeds.forbid(run_ids)
             await self._rows.delete_session(principal, session_id)
-            for _, run_id in runs:
+            for run_id in run_ids:
                 await self._stores.log.drop(run_id)
         finally:
             self._deleting.discard(session_id)

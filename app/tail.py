@@ -102,8 +102,8 @@ class Screen:
             self._end_line()
             self._open = speaker
             if agent := message.get("agent"):
-                click.secho(f"[{agent}] ", file=self.out, nl=False, dim=True)
-        click.secho(message["delta"], file=self.out, nl=False, dim=kind == "thinking_delta")
+                click.secho(f"[{_plain(agent)}] ", file=self.out, nl=False, dim=True)
+        click.secho(_plain(message["delta"]), file=self.out, nl=False, dim=kind == "thinking_delta")
 
     def _end_line(self) -> None:
         if self._open:
@@ -114,29 +114,34 @@ class Screen:
 def _line(message: dict[str, Any]) -> str | None:
     match message["type"]:
         case "stream_start":
-            return click.style(f"> {message['input']['content']}", bold=True)
+            return click.style(f"> {_plain(message['input']['content'])}", bold=True)
         case "tool_started":
-            return f"  {_by(message)}{message['tool']}({_short(message['args'])})"
+            return f"  {_by(message)}{_plain(message['tool'])}({_short(message['args'])})"
         case "tool_call":
             mark = "ok" if message["success"] else "failed"
-            return f"  {_by(message)}{message['tool']} {mark}: {_short(message['result'])}"
+            return f"  {_by(message)}{_plain(message['tool'])} {mark}: {_short(message['result'])}"
         case "stream_end":
             return click.style(f"-- done at {message['id']}", fg="green")
         case "stream_cancelled":
-            return click.style(f"-- cancelled: {message['reason']}", fg="yellow")
+            return click.style(f"-- cancelled: {_plain(message['reason'])}", fg="yellow")
         case "error":
-            return click.style(f"-- {message['code']}: {message['message']}", fg="red")
+            return click.style(f"-- {_plain(message['code'])}: {_plain(message['message'])}", fg="red")
         case "gap":
             return click.style(f"-- events before {message['earliest']} are no longer kept", fg="yellow")
         case _:
             return None
 
 
+def _plain(text: str) -> str:
+    """`text` without what would steer the terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def _by(message: dict[str, Any]) -> str:
-    return f"[{message['agent']}] " if message.get("agent") else ""
+    return f"[{_plain(message['agent'])}] " if message.get("agent") else ""
 
 
 def _short(value: Any, limit: int = 100) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    line = " ".join(text.split())
+    line = _plain(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + "…"

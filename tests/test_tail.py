@@ -75,3 +75,12 @@ def test_what_has_nothing_to_show_does_not_break_a_line():
         {"type": "some_type_of_tomorrow", "id": "1-3"},
     ]
     assert shown(say("a"), *silent, say("b")) == "ab"
+
+
+def test_what_an_agent_says_cannot_steer_the_terminal() -> None:
+    out = io.StringIO()
+    screen = Screen(out)
+
+    screen.show({"type": "stream_delta", "id": "1-2", "delta": "a\x1b[2Jb\x9bc\td\ne é 😀"})
+
+    assert out.getvalue() == "a\ufffd[2Jb\ufffdc\td\ne é 😀"
