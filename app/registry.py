@@ -5,54 +5,30 @@ Every method takes the principal, and every session is looked up in one place (P
 
 from __future__ import annotations
 
-import hashlib
 import secrets
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from weakref import WeakSet
 
 import anyio
-import msgspec
-from attrs import evolve, frozen
+from attrs import evolve
 
-from app.agents.base import Image, Message, Turn
+from app.agents.base import Turn
 from app.agents.loader import Profiles
+from app.conversation import NewMessage, turn_of
 from app.dialects.base import Dialect
 from app.errors import Draining, InvalidMessage, RunNotFound, SessionNotFound
-from app.events import FileRef, RunCancelled
+from app.events import RunCancelled
 from app.feed import RunFeeds, SessionFeeds
 from app.host import Stores
 from app.hosting import Hosting
 from app.position import Position
-from app.sessions.base import Listing, NewRun, Run, Session, SessionStore, Started
+from app.sessions.base import Listing, NewRun, Run, Session, Started
 from app.viewer import Batches, Following, Slice, Viewer
 
-_PAGE = 200
 _DRAINING = "this server is shutting down; connect again"
 _FAREWELL = 2.0
 """Seconds that viewers of a deleted session have to take its last words."""
-
-
-@frozen
-class NewMessage:
-    """A user's message, checked: what a run is started with.
-
-    Attributes:
-        cancel_when_left: cancel the run when it has had no viewer for the grace period (P3.11).
-    """
-
-    content: str
-    images: Sequence[Image] = ()
-    files: tuple[FileRef, ...] = ()
-    cancel_when_left: bool = False
-    idempotency_key: str | None = None
-
-    def digest(self) -> str:
-        """A hash of everything but the key, to tell a retry from a reuse (P4.5)."""
-        images = [hashlib.sha256(image.data).hexdigest() for image in self.images]
-        files = [file.id for file in self.files]
-        body = msgspec.json.encode([self.content, images, files, self.cancel_when_left])
-        return hashlib.sha256(body).hexdigest()
 
 
 class RunRegistry:
@@ -156,7 +132,7 @@ class RunRegistry:
         )
 
         async def prepare(run: Run) -> Turn:
-            return await self._turn(run, message)
+            return await turn_of(run, message, self._rows)
 
         return await self._hosting.start(
             session_id, new, profile.agent, prepare, cancel_when_left=message.cancel_when_left
@@ -308,17 +284,6 @@ class RunRegistry:
         page = await self._stores.log.read(run.id, start.seq, 1)
         return page.closed and not page.entries
 
-    async def _turn(self, run: Run, message: NewMessage) -> Turn:
-        return Turn(
-            session_id=run.session_id,
-            run_id=run.id,
-            content=message.content,
-            images=message.images,
-            files=message.files,
-            history=[message async for message in history(self._rows, run)],
-            state=await self._rows.get_state(run.session_id),
-        )
-
     async def _end_runs(self, run_ids: Sequence[str]) -> None:
         for run_id in run_ids:
             if (hosted := self._hosting.get(run_id)) is not None:
@@ -328,18 +293,3 @@ class RunRegistry:
     def _refuse_when_draining(self) -> None:
         if self.draining:
             raise Draining(_DRAINING)
-
-
-async def history(rows: SessionStore, before: Run) -> AsyncIterator[Message]:
-    """What was said in the session before a run, oldest first."""
-    cursor: str | None = None
-    while True:
-        page = await rows.list_runs(before.session_id, _PAGE, cursor)
-        for run in page.items:
-            if run.number >= before.number:
-                return
-            yield Message("user", run.content)
-            if run.output:
-                yield Message("assistant", run.output)
-        if (cursor := page.next) is None:
-            return

@@ -13,13 +13,14 @@ from attrs import define, field
 
 from app.agents.base import Agent, Profile, Turn
 from app.agents.loader import Profiles
+from app.conversation import NewMessage
 from app.dialects.base import Frame
 from app.dialects.native import Native
 from app.events import Event
 from app.host import Stores
 from app.position import Position
 from app.recovery import recover
-from app.registry import NewMessage, RunRegistry
+from app.registry import RunRegistry
 from app.runlog.archived import ArchivedLog
 from app.runlog.base import RunLog
 from app.runlog.memory import MemoryLog

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.agents.base import Turn
+from app.conversation import NewMessage
 from app.errors import AgentError, Fenced, MaxIterationsReached, StoreUnavailable
 from app.events import (
     ContextCompressed,
@@ -27,7 +28,6 @@ from app.events import (
 )
 from app.host import insist
 from app.recorder import UNFINISHED
-from app.registry import NewMessage
 from app.sessions.base import Run, RunError, RunStatus
 from tests.house import ME, PATIENCE, House
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from app.agents.base import Message
+from app.conversation import NewMessage
 from app.errors import (
     Draining,
     IdempotencyMismatch,
@@ -15,7 +16,6 @@ from app.errors import (
 )
 from app.events import FileRef, StreamEnd, TurnThinking
 from app.position import Position
-from app.registry import NewMessage
 from app.sessions.base import RunStatus
 from tests.house import ME, PATIENCE, TERMINAL
 

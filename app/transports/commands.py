@@ -6,8 +6,8 @@ from typing import Any, Final, Literal, get_args
 
 from attrs import field, frozen
 
+from app.conversation import NewMessage
 from app.errors import InvalidMessage, UnknownType
-from app.registry import NewMessage
 from app.transports.bodies import MAX_CONTENT, MAX_FILES, MAX_IMAGES, MAX_KEY, StartRun, schema
 from app.transports.images import decode_images
 from app.transports.structuring import structure

@@ -25,9 +25,8 @@ from app.errors import (
 from app.transports.bodies import MAX_KEY, RunList, RunView, StartRun, run_view
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.commands import new_message
+from app.transports.parameters import PAGE, After, Limit, PageCursor, Registry, RunEvent, start_of
 from app.transports.problems import declared
-from app.transports.sessions import PAGE, Limit, PageCursor
-from app.transports.sse import After, Registry, RunEvent, start_of
 
 _LOG_PAGE: Final = 1000
 """The most messages that one answer of the log route holds."""

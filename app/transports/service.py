@@ -9,8 +9,8 @@ from litestar.di import NamedDependency
 
 from app.errors import Draining
 from app.transports.bodies import Health, ProfileList, ProfileView
+from app.transports.parameters import Registry
 from app.transports.problems import declared
-from app.transports.sse import Registry
 
 _WELL: Final = Health(status="ok")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Final
 
 from litestar import delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, QueryParameter
+from litestar.params import FromPath, JSONBody
 
 from app.errors import Draining, ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound
 from app.transports.bodies import (
@@ -19,12 +19,9 @@ from app.transports.bodies import (
     session_view,
 )
 from app.transports.cattrs_plugin import OperationSpec, OptionalBodySpec
+from app.transports.parameters import PAGE, Limit, PageCursor, Registry
 from app.transports.problems import declared
-from app.transports.sse import Registry
 
-Limit = Annotated[int, QueryParameter(name="limit", ge=1, le=200, description="At most so many items.")]
-PageCursor = Annotated[str | None, QueryParameter(name="cursor", description="`next` of the page before.")]
-PAGE: Final = 50
 _ANY_SESSION: Final = CreateSession()
 
 

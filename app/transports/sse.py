@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from typing import Annotated, Any, Final, cast
+from typing import Any, Final, cast
 
 import anyio
 import structlog
@@ -17,16 +17,14 @@ from attrs import frozen
 from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, HeaderParameter, KwargDefinition, QueryParameter, SkipValidation
+from litestar.params import FromPath, SkipValidation
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from app.dialects.messages import StreamMessage
 from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
-from app.position import Position
-from app.registry import RunRegistry
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.cutting import Patience, cut
+from app.transports.parameters import After, LastEventId, Registry, RunEvent, start_of
 from app.transports.problems import declared
 from app.viewer import Viewer
 
@@ -179,34 +177,12 @@ def _retry() -> int:
     return random.randint(500, 1500)  # noqa: S311 - spreads reconnects (P3.8), guards nothing
 
 
-RunEvent = Annotated[
-    StreamMessage,
-    KwargDefinition(schema_component_key="RunEvent"),
-]
-After = Annotated[
-    str | None,
-    QueryParameter(name="after", description="The position to begin strictly after, as `3-17`; `0` for all."),
-]
-LastEventId = Annotated[
-    str | None, HeaderParameter(name="Last-Event-ID", description="As `after`, which it wins over.")
-]
-Registry = NamedDependency[SkipValidation[RunRegistry]]
 _EVENTS: Final = ResponseSpec(
     cast("type[Any]", RunEvent),
     media_type=_MEDIA_TYPE,
     generate_examples=False,
     description="The events, as they happen.",
 )
-
-
-def start_of(after: str | None, last_event_id: str | None) -> Position | None:
-    """Where a stream begins: `Last-Event-ID` wins over `after` (P3.4).
-
-    Raises:
-        BadPosition: what was given is no position (P3.6).
-    """
-    given = last_event_id or after
-    return Position.parse(given) if given is not None else None
 
 
 @get(

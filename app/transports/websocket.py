@@ -35,7 +35,8 @@ from app.transports.commands import (
 )
 from app.transports.cutting import Patience, cut
 from app.transports.origins import Origins
-from app.transports.sse import After, StreamOptions, start_of
+from app.transports.parameters import After, start_of
+from app.transports.sse import StreamOptions
 from app.transports.structuring import decode
 from app.viewer import Viewer
 
