@@ -19,6 +19,9 @@ log = structlog.get_logger()
 
 MEDIA_TYPE: Final = "application/problem+json"
 
+_LEFT: Final = "client disconnected prematurely"
+"""What Litestar says, as a fault of the server, when a client leaves in the middle of its body."""
+
 _FRAMEWORK: Final = {
     400: ("invalid_message", "Invalid request"),
     404: ("not_found", "No such route"),
@@ -56,6 +59,8 @@ def _refused(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Any]:
 
 
 def _framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    if error.detail == _LEFT:
+        return problem(400, "invalid_message", "Invalid request", "the body was cut")
     if error.status_code >= 500:  # noqa: PLR2004
         return _unexpected(request, error)
     if _body_is_missing(error):

@@ -443,3 +443,20 @@ async def test_a_body_on_a_get_does_no_harm(gateway: Gateway) -> None:
         again = await http.get(f"/sessions/{session}")
 
     assert answer.json() == again.json()
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault_of_the_server(launch: Launch) -> None:
+    server = launch()
+    host, port = server.url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    head = f"POST /sessions HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n"
+    writer.write(head.encode() + b'{"title": ')
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+    async with server.client() as http, asyncio.timeout(PATIENCE):
+        while '"method": "POST"' not in server.stderr:
+            await http.get("/health/live")
+
+    assert server.complaints == []
