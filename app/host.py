@@ -78,6 +78,7 @@ class HostedRun:
         self._pending: list[Event] = self._recorder.begin()
         self._closing: list[Event] = []
         self._next_seq = 1
+        self._heard = 0
         self._stopped = False
         self._changed = asyncio.Event()
         self._changed.set()
@@ -110,6 +111,7 @@ class HostedRun:
         stream = self._agent.run_stream(self._turn)
         try:
             async for raw in stream:
+                self._heard += 1
                 said = self._recorder.feed(raw)
                 self._changed.set()
                 if self._recorder.terminal is not None:
@@ -119,6 +121,8 @@ class HostedRun:
                 if len(self._pending) >= _AHEAD:
                     self._room.clear()
                     await self._room.wait()
+                elif self._heard % _AHEAD == 0:  # it may never wait for anything, nor say anything that counts
+                    await asyncio.sleep(0)
         except SystemExit as error:  # the loop would take it for its own
             raise RuntimeError("the agent tried to end the process") from error
         finally:

@@ -417,3 +417,18 @@ async def test_a_start_that_is_refused_hosts_nothing(house):
     with pytest.raises(Exception, match="in progress"):
         await house.registry.start(ME, session, NewMessage("me too"))
     assert len(house.registry._hosting._hosted) == 1
+
+
+@pytest.mark.parametrize("nothing", ["", TextEnd()], ids=["text", "end"])
+async def test_an_agent_that_says_nothing_without_end_holds_up_nobody_and_can_be_cancelled(open_house, nothing):
+    async def agent(turn: Turn):
+        while True:
+            yield nothing
+
+    house = await open_house(agent)
+    run = await house.start(await house.session())
+    async with asyncio.timeout(PATIENCE):
+        await house.registry.cancel(ME, run.session_id, run.id)
+        ended = await house.ended(run)
+
+    assert ended.status is RunStatus.CANCELLED
