@@ -124,7 +124,8 @@ class Tab:
     @property
     def position(self) -> str:
         """Where the messages received so far end."""
-        return next(message["id"] for message in reversed(self.messages()) if "id" in message)
+        said = (message.get("id") or message.get("position") for message in reversed(self.messages()))
+        return next(position for position in said if position)
 
     def messages(self) -> list[dict[str, Any]]:
         """Every message in the inspector, as it was received."""
