@@ -24,7 +24,7 @@ help: ## say what there is
 
 run: $(VENV)/installed-$(EXTRA) ## serve the demo agent, or AGENT=..., on HOST and PORT
 	@exec $(BIN)/python -m app serve \
-		$(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(AGENT),--agent '$(AGENT)')
+		$(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(filter file,$(origin AGENT)),,--agent '$(AGENT)')
 
 test: $(VENV)/installed-dev ## run the tests; ARGS goes to pytest
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

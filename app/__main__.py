@@ -62,18 +62,24 @@ def serve(host: str | None, port: int | None, agent: str | None) -> None:
     from app.serve import serve as run  # noqa: PLC0415 - the other commands need no server
 
     settings = _settings(host=host, port=port, agent=agent)
+    if agent is not None:  # what was just typed wins over a file of profiles that the environment names
+        settings = evolve(settings, profiles=None)
     set_up_logs(settings.log_format, settings.log_level)
     run(settings)
 
 
 @main.command()
 @click.argument("session")
-@click.option("--url", default="http://127.0.0.1:8000", show_default=True, help="Where the gateway is.")
+@click.option("--url", help="Where the gateway is.  [http://RUNCAST_HOST:RUNCAST_PORT]")
 @click.option("--after", help="Begin after this position; `0` for everything.  [default: the run in progress]")
-def tail(session: str, url: str, after: str | None) -> None:
+@_clear_errors
+def tail(session: str, url: str | None, after: str | None) -> None:
     """Follow SESSION in this terminal; a lost connection is resumed where it broke."""
     from app.tail import follow  # noqa: PLC0415 - the other commands need no client
 
+    if url is None:
+        settings = _settings()
+        url = f"http://{settings.host}:{settings.port}{settings.base_path}"
     try:
         sys.exit(asyncio.run(follow(url, session, after, sys.stdout)))
     except KeyboardInterrupt:

@@ -35,6 +35,9 @@ INTERRUPTED: Final = RunFailed("run_interrupted", "the server stopped while this
 _AHEAD = 256
 """Events that an agent may have said before they are in its log; then it waits."""
 
+_TURN = 32
+"""How often an agent that never waits lets everybody else have a turn."""
+
 _STOP_GRACE = 5.0
 """Seconds that an agent has to stop after it was cancelled (P4.6)."""
 
@@ -121,9 +124,9 @@ class HostedRun:
                 if len(self._pending) >= _AHEAD:
                     self._room.clear()
                     await self._room.wait()
-                elif self._heard % _AHEAD == 0:  # it may never wait for anything, nor say anything that counts
+                elif self._heard % _TURN == 0:  # it may never wait for anything, nor say anything that counts
                     await asyncio.sleep(0)
-        except SystemExit as error:  # the loop would take it for its own
+        except (SystemExit, KeyboardInterrupt) as error:  # the loop would take it for its own
             raise RuntimeError("the agent tried to end the process") from error
         finally:
             if (aclose := getattr(stream, "aclose", None)) is not None:

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import anyio
+import structlog
 
 from app.agents.base import Agent, Turn
 from app.events import RunCancelled
 from app.host import INTERRUPTED, HostedRun, Stores
 from app.sessions.base import NewRun, Run, Started
 
+log = structlog.get_logger()
 T = TypeVar("T")
 
 _LAST_WORDS = 15.0
@@ -95,6 +97,7 @@ class Hosting:
     async def close(self, grace: float) -> None:
         """Give runs `grace` seconds to end by themselves; end the rest with `run_interrupted`."""
         if self._tasks and grace > 0:
+            log.info("host.waiting", runs=len(self._hosted), seconds=grace, hint="a second signal ends them now")
             await asyncio.wait(self._tasks, timeout=grace)
         with anyio.move_on_after(_LAST_WORDS):
             while self._tasks:

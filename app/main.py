@@ -17,7 +17,7 @@ from litestar.router import Router
 
 from app.agents.loader import Profiles, load_profiles
 from app.dialects.native import Native
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, StoreUnavailable
 from app.host import Stores
 from app.recovery import recover
 from app.registry import RunRegistry
@@ -96,7 +96,10 @@ async def open_registry(settings: Settings, profiles: Profiles) -> AsyncIterator
         rows = await open_sessions(url, synchronous=settings.sqlite_sync)
         stack.push_async_callback(rows.close)
         stores = Stores(ArchivedLog(live, rows), rows, clock=lambda: datetime.now(UTC))
-        await recover(stores)
+        try:
+            await recover(stores)
+        except StoreUnavailable as error:
+            raise ConfigurationError(f"the events in {settings.data_dir} can't be read: {error}") from error
         native = Native()
         registry = RunRegistry(stores, profiles, {native.name: native}, disconnect_grace=settings.disconnect_grace)
         stack.push_async_callback(registry.close, settings.drain_timeout)

@@ -116,12 +116,33 @@ def pieces(text: str, limit: int = FIELD_LIMIT) -> Iterator[str]:
 
 def _json(value: Any) -> Any:
     """The JSON value of `value`, by the fast way when every part of it has one."""
+    if _is_over_the_limit(value):
+        return _Copy().of(value)
     try:
         plain = _decode(_encode(value))
     except Exception:  # noqa: BLE001 - the agent's value may do anything
         return _Copy().of(value)
     # How deep an encoder can go depends on who calls it: what was said here must not fail in the log.
     return _Copy().of(plain) if _is_too_deep(plain) else plain
+
+
+def _is_over_the_limit(value: Any) -> bool:
+    """Whether `value`, written out, has more parts than fit: lists that share parts may stand for endlessly many."""
+    room = FIELD_LIMIT
+    waiting = [value]
+    try:
+        while waiting:
+            part = waiting.pop()
+            room -= 1
+            if room < 0:
+                return True
+            if isinstance(part, Mapping):
+                waiting.extend(part.values())
+            elif isinstance(part, list | tuple | set | frozenset):
+                waiting.extend(part)
+    except Exception:  # noqa: BLE001 - the agent's value may do anything
+        return True
+    return False
 
 
 class _Copy:

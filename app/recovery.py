@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from app.errors import RunNotFound
 from app.events import Terminal
 from app.host import INTERRUPTED, Stores, close_log, outcome_of, recorder_of, show_and_archive
 from app.recorder import Recorder
@@ -20,6 +21,11 @@ async def recover(stores: Stores) -> int:
     unfinished = await stores.sessions.unfinished_runs()
     for left in unfinished:
         await _finish(stores, left)
+    for run_id in await stores.log.runs():  # archived, but killed before the live log was dropped
+        try:
+            await stores.log.archive(run_id)
+        except RunNotFound:
+            await stores.log.drop(run_id)
     return len(unfinished)
 
 

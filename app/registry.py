@@ -27,6 +27,9 @@ from app.sessions.base import Listing, NewRun, Run, Session, Started
 from app.viewer import Batches, Following, Slice, Viewer
 
 _DRAINING = "this server is shutting down; connect again"
+_DELETED = 100_000
+"""How many deleted sessions are remembered: a viewer that was let in just before must not wait for ever."""
+
 _FAREWELL = 2.0
 """Seconds that viewers of a deleted session have to take its last words."""
 
@@ -50,7 +53,7 @@ class RunRegistry:
         self._rows = stores.sessions
         self._dialects = dialects
         self._hosting = Hosting(stores, disconnect_grace=disconnect_grace, on_start=self._announce)
-        self._deleting: set[str] = set()
+        self._deleted: dict[str, None] = {}
         self._viewers: WeakSet[Viewer] = WeakSet()
         self._polls: set[anyio.CancelScope] = set()
         self._run_feeds = RunFeeds(self._hosting.viewers_changed)
@@ -81,7 +84,7 @@ class RunRegistry:
             SessionNotFound: there is none, or it is another principal's.
         """
         found = await self._rows.get_session(principal, session_id)
-        if found is None or session_id in self._deleting:
+        if found is None or session_id in self._deleted:
             raise SessionNotFound("there is no such session")
         return found
 
@@ -92,7 +95,9 @@ class RunRegistry:
     async def delete_session(self, principal: str, session_id: str) -> None:
         """Cancel the session's run, let its viewers have the terminal, then remove everything that was kept."""
         await self.session(principal, session_id)
-        self._deleting.add(session_id)
+        self._deleted[session_id] = None
+        if len(self._deleted) > _DELETED:
+            del self._deleted[next(iter(self._deleted))]
         try:
             await self._hosting.settle()
             run_ids = [run_id for _, run_id in await self._rows.run_numbers(session_id)]
@@ -104,8 +109,9 @@ class RunRegistry:
             await self._rows.delete_session(principal, session_id)
             for run_id in run_ids:
                 await self._stores.log.drop(run_id)
-        finally:
-            self._deleting.discard(session_id)
+        except BaseException:
+            self._deleted.pop(session_id, None)
+            raise
 
     # runs
 
@@ -261,6 +267,8 @@ class RunRegistry:
 
     async def _session_batches(self, session_id: str, after: Position | None, dialect: str) -> Batches:
         with self._session_feeds.view(session_id) as feed:
+            if session_id in self._deleted:
+                raise SessionNotFound("the session was deleted")
             if not feed.loaded:
                 feed.add(await self._rows.run_numbers(session_id))
                 feed.loaded = True

@@ -52,8 +52,11 @@ async def messages(url: str, session: str, after: str | None) -> AsyncIterator[d
                     wait = _FIRST_WAIT_S
                     after = message.get("id") or message.get("position") or after
                     yield message
+            except httpx.UnsupportedProtocol as error:
+                raise _Refused(f"{url} is no address: it begins with http:// or https://") from error
             except (httpx.TransportError, SSEError) as error:
-                click.echo(f"\nruncast: {error or type(error).__name__}; resuming after {after or 'now'}", err=True)
+                then = f"resuming after {after}" if after else "trying again"
+                click.echo(f"\nruncast: {url}: {str(error).rstrip('.') or type(error).__name__}; {then}", err=True)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311 - spreads reconnects
             wait = min(wait * 2, _LONGEST_WAIT_S)
 
@@ -125,7 +128,9 @@ def _line(message: dict[str, Any]) -> str | None:
         case "stream_cancelled":
             return click.style(f"-- cancelled: {_plain(message['reason'])}", fg="yellow")
         case "error":
-            return click.style(f"-- {_plain(message['code'])}: {_plain(message['message'])}", fg="red")
+            return click.style(
+                f"-- {_plain(message['code'])}: {_plain(message['message'])}{_incident(message)}", fg="red"
+            )
         case "gap":
             return click.style(f"-- events before {message['earliest']} are no longer kept", fg="yellow")
         case _:
@@ -135,6 +140,10 @@ def _line(message: dict[str, Any]) -> str | None:
 def _plain(text: str) -> str:
     """`text` without what would steer the terminal."""
     return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _incident(message: dict[str, Any]) -> str:
+    return f" (incident {message['incident']})" if message.get("incident") else ""
 
 
 def _by(message: dict[str, Any]) -> str:

