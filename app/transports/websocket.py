@@ -67,7 +67,7 @@ class Connection:
         self._session_id = session_id
         self._sending = anyio.CancelScope()
         self._patience = Patience(socket.scope, timeout, self._sending.cancel)
-        self._turned_away = False
+        self._closed = False
         self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
 
     async def send(self, text: str) -> None:
@@ -95,7 +95,11 @@ class Connection:
         return _DRAINING if viewer.drained else _DONE
 
     async def close(self, code: int, reason: str) -> None:
-        """Close, and cut the connection where the peer does not even take the close frame."""
+        """Close, and cut the connection where the peer does not even take the close frame.
+
+        What it sent before it knew is not carried out any more.
+        """
+        self._closed = True
         log.info("socket.closing", code=code, reason=reason)
         with suppress(*_GONE):
             try:
@@ -105,18 +109,17 @@ class Connection:
                 await cut(self._socket.scope)
 
     async def turn_away(self, refusal: Refusal) -> None:
-        """Close a connection that may not follow; what it sent before it knew is not carried out.
+        """Close a connection that may not follow.
 
         After the handshake, or browsers would see neither the code nor the reason.
         """
-        self._turned_away = True
         if isinstance(refusal, BadPosition):
             await self.send(native.encode(messages.Error(code=refusal.code, message=str(refusal))).decode())
         await self.close(refusal.close_code, str(refusal))
 
     async def receive(self, text: str) -> None:
         """Carry one command out, or refuse it; the connection lives either way (P4.2)."""
-        if self._turned_away:
+        if self._closed:
             return
         value: Any = None
         try:
