@@ -23,6 +23,7 @@ from app.recovery import recover
 from app.registry import RunRegistry
 from app.runlog.archived import ArchivedLog
 from app.runlog.sqlite import SqliteLog
+from app.server.watchdog import Watchdog
 from app.sessions.sql import open_sessions
 from app.settings import Settings
 from app.transports import pages, problems, runs, service, sessions, sse, websocket
@@ -49,6 +50,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            app.state.watchdog = stack.enter_context(Watchdog())
             try:
                 app.state.registry = await stack.enter_async_context(open_registry(settings, profiles))
             except Exception as error:
