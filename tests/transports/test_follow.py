@@ -110,6 +110,7 @@ async def test_a_finished_run_is_resumed_exactly_after_a_restart(launch: Launch,
             assert story(await viewer.until_terminal()) == story(whole)
 
 
+@pytest.mark.faults
 async def test_who_attaches_in_mid_run_begins_at_the_runs_first_event(gateway: Gateway, transport: str) -> None:
     session, _, _ = await finished(gateway, QUIET)
     async with watch(gateway, transport, session) as first:
@@ -176,6 +177,7 @@ async def test_a_viewer_stays_for_every_later_run_and_is_caught_up_once(gateway:
 
 
 @pytest.mark.parametrize("after", ["1-9999", "9-1", "2-0", "999999999999999999-999999999999999999"])
+@pytest.mark.faults
 async def test_a_position_that_is_not_there_gets_a_gap_first_and_then_everything(
     gateway: Gateway, transport: str, after: str
 ) -> None:
@@ -210,6 +212,7 @@ async def test_a_run_stream_answers_a_position_beyond_its_end_with_a_gap_and_eve
 
 
 @pytest.mark.parametrize("door", ["events", "runs/{run}/events", "runs/{run}/log"])
+@pytest.mark.faults
 async def test_a_malformed_position_is_refused_over_http(gateway: Gateway, door: str) -> None:
     session, run, _ = await finished(gateway, QUIET)
     async with gateway.client() as http:
@@ -218,6 +221,7 @@ async def test_a_malformed_position_is_refused_over_http(gateway: Gateway, door:
             assert (text, answer.status_code, answer.json()["code"]) == (text, 400, "bad_position")
 
 
+@pytest.mark.faults
 async def test_a_malformed_position_on_a_websocket_gets_an_error_and_close_4400(gateway: Gateway) -> None:
     session, _, _ = await finished(gateway, QUIET)
     for text in MALFORMED:

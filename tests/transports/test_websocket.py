@@ -259,6 +259,7 @@ async def test_a_cancelled_run_keeps_the_text_so_far_and_says_no_more(gateway: G
     assert (row["status"], row["position"]) == ("cancelled", seen[-1].id)
 
 
+@pytest.mark.faults
 async def test_eight_concurrent_retries_over_both_transports_start_one_run(gateway: Gateway) -> None:
     session = await session_of(gateway)
     body = {"content": LONG, "on_disconnect": "continue"}

@@ -1,0 +1,57 @@
+"""The faults that the embedded server is to withstand, by their number in the failure model, and the test of each.
+
+Numbers that are missing need several processes or a store of its own: a Redis that dies, pauses, fills or forgets (3
+to 7), two hosts of one run (24), a rolling deployment (31).
+"""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+AGENTS, CLIENTS = "faults/test_agents", "faults/test_clients"
+FOLLOW, LEAVE, SOCKET = "transports/test_follow", "server/test_viewers_that_leave", "transports/test_websocket"
+
+ROWS: dict[int, tuple[str, ...]] = {
+    1: ("faults/test_kill::test_what_was_seen_before_a_kill_is_in_the_log_after_it",),
+    2: (
+        "faults/test_drain::test_viewers_are_told_at_once_and_resume_after_the_restart",
+        f"{CLIENTS}::test_many_viewers_are_told_at_once_and_each_resumes_exactly",
+    ),
+    14: (f"{AGENTS}::test_an_agent_that_crashes_at_any_event_leaves_what_it_said_and_one_failure",),
+    17: (f"{AGENTS}::test_an_event_of_fifty_megabytes_is_cut_and_says_so",),
+    18: (f"{AGENTS}::test_values_that_json_cannot_say_break_nothing",),
+    19: (f"{LEAVE}::test_a_viewer_that_takes_nothing_is_cut_and_nobody_else_notices",),
+    20: (f"{CLIENTS}::test_a_crowd_that_reconnects_at_once_gets_exactly_the_rest",),
+    25: (f"{AGENTS}::test_what_blocks_the_loop_is_in_the_log_and_every_stream_goes_on",),
+    26: (f"{AGENTS}::test_of_a_cancel_and_the_end_that_it_meets_one_wins",),
+    27: (f"{AGENTS}::test_an_agent_that_swallows_its_cancellation_is_ended_without_its_help",),
+    28: (f"{SOCKET}::test_eight_concurrent_retries_over_both_transports_start_one_run",),
+    29: (f"{CLIENTS}::test_of_messages_on_one_session_at_once_one_starts_and_the_others_are_refused",),
+    30: (f"{FOLLOW}::test_who_attaches_in_mid_run_begins_at_the_runs_first_event",),
+    33: (f"{LEAVE}::test_a_viewer_that_leaves_is_let_go_at_once",),
+    34: (f"{CLIENTS}::test_whoever_talks_garbage_harms_nobody_else",),
+    35: (
+        f"{FOLLOW}::test_a_position_that_is_not_there_gets_a_gap_first_and_then_everything",
+        f"{FOLLOW}::test_a_malformed_position_is_refused_over_http",
+        f"{FOLLOW}::test_a_malformed_position_on_a_websocket_gets_an_error_and_close_4400",
+    ),
+}
+ELSEWHERE = {*range(3, 8), 24, 31}
+TO_COME = {8, 9, 10, 11, 12, 13, 15, 16, 21, 22, 23, 32}
+TESTS = [test for tests in ROWS.values() for test in tests]
+
+
+def test_every_row_of_the_failure_model_has_its_test() -> None:
+    assert sorted([*ROWS, *ELSEWHERE, *TO_COME]) == list(range(1, 36))
+
+
+@pytest.mark.parametrize("test", TESTS)
+def test_the_test_of_a_row_is_there_and_belongs_to_the_suite(test: str) -> None:
+    file, _, name = test.partition("::")
+    path = ROOT / "tests" / f"{file}.py"
+    found = [node for node in ast.parse(path.read_text()).body if getattr(node, "name", "") == name]
+    assert len(found) == 1
+    marks = [ast.unparse(mark) for mark in getattr(found[0], "decorator_list", [])]
+    assert path.parent == Path(__file__).parent or "pytest.mark.faults" in marks
