@@ -19,6 +19,7 @@ from app.agents.loader import Profiles, load_profiles
 from app.dialects.native import Native
 from app.errors import ConfigurationError, StoreUnavailable
 from app.host import Stores
+from app.measures import Measures
 from app.recovery import recover
 from app.registry import RunRegistry
 from app.runlog.archived import ArchivedLog
@@ -26,9 +27,10 @@ from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog
 from app.sessions.sql import open_sessions
 from app.settings import Settings
-from app.transports import pages, problems, runs, service, sessions, sse, websocket
+from app.transports import metrics, pages, problems, runs, service, sessions, sse, viewing, websocket
 from app.transports.access_log import AccessLog
 from app.transports.cattrs_plugin import CattrsPlugin
+from app.transports.exposition import Exposition
 from app.transports.origins import OriginMiddleware, Origins, cors
 from app.transports.sse import StreamOptions
 
@@ -45,14 +47,18 @@ def create_app(settings: Settings | None = None) -> Litestar:
     settings = settings or Settings.from_environment(os.environ)
     profiles = load_profiles(settings.agent, settings.profiles)
     origins = Origins(settings.allowed_origins)
-    options = StreamOptions(settings.send_timeout)
+    measures = Measures()
+    for transport in viewing.TRANSPORTS:
+        measures.expect(transport, Native.name, viewing.CUTS)
+    exposition = Exposition(measures)
+    options = StreamOptions(settings.send_timeout, measures)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             app.state.watchdog = stack.enter_context(Watchdog())
             try:
-                app.state.registry = await stack.enter_async_context(open_registry(settings, profiles))
+                app.state.registry = await stack.enter_async_context(open_registry(settings, profiles, measures))
             except Exception as error:
                 app.state.failure = error  # for who can say it better than a lifespan's traceback
                 raise
@@ -69,7 +75,9 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "principal": Provide(lambda: _LOCAL, sync_to_thread=False),
             "stream_options": Provide(lambda: options, sync_to_thread=False),
             "origins": Provide(lambda: origins, sync_to_thread=False),
+            "exposition": Provide(lambda: exposition, sync_to_thread=False),
         },
+        state=State({"measures": measures}),
         middleware=[AccessLog(), OriginMiddleware(origins)],
         cors_config=cors(settings.allowed_origins),
         plugins=[CattrsPlugin()],
@@ -81,7 +89,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
 
 @asynccontextmanager
-async def open_registry(settings: Settings, profiles: Profiles) -> AsyncIterator[RunRegistry]:
+async def open_registry(settings: Settings, profiles: Profiles, measures: Measures) -> AsyncIterator[RunRegistry]:
     """Open the embedded stores, finish what an earlier process left, and close it all in the end.
 
     Raises:
@@ -92,12 +100,14 @@ async def open_registry(settings: Settings, profiles: Profiles) -> AsyncIterator
     except OSError as error:
         raise ConfigurationError(f"{settings.data_dir} can't be the data directory: {error.strerror}") from error
     async with AsyncExitStack() as stack:
-        live = await SqliteLog.open(settings.data_dir / "events.sqlite3", synchronous=settings.sqlite_sync)
+        live = await SqliteLog.open(
+            settings.data_dir / "events.sqlite3", synchronous=settings.sqlite_sync, measures=measures
+        )
         stack.push_async_callback(live.close)
         url = f"sqlite+aiosqlite:///{settings.data_dir.absolute() / 'sessions.sqlite3'}"
         rows = await open_sessions(url, synchronous=settings.sqlite_sync)
         stack.push_async_callback(rows.close)
-        stores = Stores(ArchivedLog(live, rows), rows, clock=lambda: datetime.now(UTC))
+        stores = Stores(ArchivedLog(live, rows, measures=measures), rows, clock=lambda: datetime.now(UTC))
         try:
             await recover(stores)
         except StoreUnavailable as error:
@@ -126,6 +136,7 @@ def _routes() -> list[Any]:
         service.list_profiles,
         service.live,
         service.ready,
+        metrics.metrics,
         *pages.pages(),
     ]
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from app.errors import Fenced, Gap
 from app.events import Event
+from app.measures import Measures
 from app.runlog.archive import decode_archive, encode_archive
 from app.runlog.base import Archive, Page, RunLog
 from app.runlog.single_flight import SingleFlight
@@ -27,11 +28,15 @@ class ArchivedLog:
 
     Args:
         most_events: how many events of archives are kept decoded; the archive read last always is.
+        measures: where what is appended is counted.
     """
 
-    def __init__(self, live: RunLog, archive: Archive, *, most_events: int = MAX_EVENTS) -> None:
+    def __init__(
+        self, live: RunLog, archive: Archive, *, most_events: int = MAX_EVENTS, measures: Measures | None = None
+    ) -> None:
         self._live = live
         self._archive = archive
+        self._measures = measures or Measures()
         self._most_events = most_events
         self._decoded: OrderedDict[str, Window] = OrderedDict()
         self._decoded_events = 0
@@ -53,6 +58,7 @@ class ArchivedLog:
         if first_seq == 1 and await self._archive.get_archive(run_id) is not None:
             raise Fenced(f"run {run_id}: an append at 1, but the log is archived")
         await self._live.append(run_id, first_seq, events, closed=closed)
+        self._measures.events.update(map(type, events))
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         """As `RunLog.read`."""

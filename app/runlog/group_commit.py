@@ -7,6 +7,7 @@ what the jobs are.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -21,11 +22,14 @@ class GroupCommit(Generic[J]):
 
     Args:
         commit: called in the thread with a batch; answers, for each job, None or why it failed. It must not raise.
-        tell: called in the event loop, once per batch and in order, with the batch and its outcomes.
+        tell: called in the event loop, once per batch and in order, with the batch, its outcomes, and the seconds that
+            it took to commit.
     """
 
     def __init__(
-        self, commit: Callable[[Sequence[J]], Sequence[Outcome]], tell: Callable[[Sequence[J], Sequence[Outcome]], None]
+        self,
+        commit: Callable[[Sequence[J]], Sequence[Outcome]],
+        tell: Callable[[Sequence[J], Sequence[Outcome], float], None],
     ) -> None:
         self._commit = commit
         self._tell = tell
@@ -47,10 +51,12 @@ class GroupCommit(Generic[J]):
         while True:
             batch = self._gather()
             jobs = [job for job in batch if job is not None]
+            began = time.perf_counter()
             outcomes = self._commit(jobs) if jobs else []
+            took = time.perf_counter() - began
             stopping = len(jobs) < len(batch)
             try:
-                self._loop.call_soon_threadsafe(self._report, jobs, outcomes, stopping)
+                self._loop.call_soon_threadsafe(self._report, jobs, outcomes, took, stopping)
             except RuntimeError:
                 # The loop was closed without `stop`: there is nobody left to tell, now or later.
                 return
@@ -65,7 +71,8 @@ class GroupCommit(Generic[J]):
         except Empty:
             return batch
 
-    def _report(self, jobs: Sequence[J], outcomes: Sequence[Outcome], stopping: bool) -> None:
-        self._tell(jobs, outcomes)
+    def _report(self, jobs: Sequence[J], outcomes: Sequence[Outcome], took: float, stopping: bool) -> None:
+        if jobs:
+            self._tell(jobs, outcomes, took)
         if stopping:
             self._stopped.set()

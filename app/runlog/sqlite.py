@@ -17,6 +17,7 @@ from attrs import frozen
 
 from app.errors import StoreUnavailable
 from app.events import Event
+from app.measures import Measures
 from app.runlog.base import Page, RunLog
 from app.runlog.codec import encode_segment
 from app.runlog.file_lock import FileLock
@@ -73,8 +74,9 @@ class _Files:
 class SqliteLog:
     """Logs in one file. Made by `open`, inside the event loop that uses it."""
 
-    def __init__(self, files: _Files) -> None:
+    def __init__(self, files: _Files, measures: Measures) -> None:
         self._files = files
+        self._measures = measures
         self._windows = Windows()
         self._writer: GroupCommit[_Job] = GroupCommit(self._commit, self._tell)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="runlog-reader")
@@ -83,17 +85,20 @@ class SqliteLog:
         self._closed = False
 
     @classmethod
-    async def open(cls, path: Path, *, synchronous: Synchronous = "normal") -> SqliteLog:
+    async def open(
+        cls, path: Path, *, synchronous: Synchronous = "normal", measures: Measures | None = None
+    ) -> SqliteLog:
         """Open the file, or make it.
 
         Args:
             path: the file; a lock file is kept beside it.
             synchronous: `normal` survives the death of the process, `full` that of the machine as well (P7.2).
+            measures: where its commits are counted.
 
         Raises:
             ConfigurationError: another process has it open, or it is no event log.
         """
-        return cls(await asyncio.to_thread(_Files.open, path, synchronous))
+        return cls(await asyncio.to_thread(_Files.open, path, synchronous), measures or Measures())
 
     @property
     def commits(self) -> int:
@@ -176,8 +181,9 @@ class SqliteLog:
     def _commit(self, jobs: Sequence[_Job]) -> Sequence[Exception | None]:
         return self._files.writer.commit([job.change for job in jobs])
 
-    def _tell(self, jobs: Sequence[_Job], outcomes: Sequence[Exception | None]) -> None:
+    def _tell(self, jobs: Sequence[_Job], outcomes: Sequence[Exception | None], took: float) -> None:
         self._told += 1
+        self._measures.commits.observe(took)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if outcome is None:
                 self._publish(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any, Final
 
 import structlog
 from litestar.enums import ScopeType
@@ -11,9 +12,20 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 log = structlog.get_logger()
 
+PROBE: Final = {"probe": True}
+"""`opt` of the routes that machines ask again and again: they are told of only when something is wrong."""
+
+_TOLD: Final = "runcast.told"
+_OK: Final = 200
+
+
+def tell(scope: Any, **fields: Any) -> None:
+    """Add fields to the line that this request or connection will get."""
+    scope.setdefault(_TOLD, {}).update(fields)
+
 
 class AccessLog(ASGIMiddleware):
-    """Logs `request.answered` and `socket.closed`, with the seconds that each took."""
+    """Logs `request.answered`, `stream.closed` or `socket.closed`, with the seconds that each took."""
 
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
 
@@ -31,8 +43,16 @@ class AccessLog(ASGIMiddleware):
         try:
             await next_app(scope, receive, noting if scope["type"] == ScopeType.HTTP else send)
         finally:
-            took = round(time.monotonic() - began, 4)
-            if scope["type"] == ScopeType.HTTP:
-                log.info("request.answered", method=scope["method"], path=scope["path"], status=status, took=took)
+            fields: dict[str, Any] = {"path": scope["path"], "took": round(time.monotonic() - began, 4)}
+            told: dict[str, Any] = scope.get(_TOLD, {})  # type: ignore[assignment]
+            if scope["type"] == ScopeType.WEBSOCKET:
+                log.info("socket.closed", **fields, **told)
+            elif told:
+                log.info("stream.closed", method=scope["method"], status=status, **fields, **told)
             else:
-                log.info("socket.closed", path=scope["path"], took=took)
+                write = log.debug if status == _OK and _is_probe(scope) else log.info
+                write("request.answered", method=scope["method"], status=status, **fields)
+
+
+def _is_probe(scope: Any) -> bool:
+    return PROBE.items() <= getattr(scope.get("route_handler"), "opt", {}).items()

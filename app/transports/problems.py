@@ -12,6 +12,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 
 from app.errors import InvalidMessage, Refusal
+from app.measures import Measures
 from app.transports.bodies import Problem
 from app.transports.structuring import converter
 
@@ -54,18 +55,26 @@ def of_refusal(refusal: Refusal) -> Response[Any]:
     return problem(refusal.status, refusal.code, refusal.title, str(refusal), headers=headers)
 
 
-def _refused(_: Request[Any, Any, Any], refusal: Refusal) -> Response[Any]:
+def _refused(request: Request[Any, Any, Any], refusal: Refusal) -> Response[Any]:
+    _count(request, refusal.code)
     return of_refusal(refusal)
+
+
+def _count(request: Request[Any, Any, Any], code: str) -> None:
+    measures: Measures = request.app.state.measures
+    measures.rejected["http", code] += 1
 
 
 def _framework(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     if error.detail == _LEFT:
+        _count(request, "invalid_message")
         return problem(400, "invalid_message", "Invalid request", "the body was cut")
     if error.status_code >= 500:  # noqa: PLR2004
         return _unexpected(request, error)
     if _body_is_missing(error):
-        return of_refusal(InvalidMessage("$: expected a JSON object as the body"))
+        return _refused(request, InvalidMessage("$: expected a JSON object as the body"))
     code, title = _FRAMEWORK.get(error.status_code, ("invalid_message", "Invalid request"))
+    _count(request, code)
     found = problem(error.status_code, code, title, _detail(error))
     if error.headers:
         found.headers.update(error.headers)
@@ -85,6 +94,7 @@ def _detail(error: HTTPException) -> str:
 
 def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     incident = secrets.token_hex(8)
+    _count(request, "internal_error")
     log.error("request.failed", incident=incident, method=request.method, path=request.url.path, exc_info=error)
     detail = "something went wrong on the server; the incident number leads to its log"
     return problem(500, "internal_error", "Internal error", detail, incident=incident)

@@ -8,6 +8,7 @@ from litestar import get
 from litestar.di import NamedDependency
 
 from app.errors import Draining
+from app.transports.access_log import PROBE
 from app.transports.bodies import Health, ProfileList, ProfileView
 from app.transports.parameters import Registry
 from app.transports.problems import declared
@@ -26,13 +27,19 @@ async def list_profiles(registry: Registry, principal: NamedDependency[str]) -> 
     return ProfileList(items=views, next=None)
 
 
-@get("/health/live", operation_id="healthLive", summary="Is the process alive?")
+@get("/health/live", operation_id="healthLive", summary="Is the process alive?", opt=PROBE)
 async def live() -> Health:
     """Answers as long as the process does."""
     return _WELL
 
 
-@get("/health/ready", operation_id="healthReady", summary="Can the process serve?", responses=declared(Draining))
+@get(
+    "/health/ready",
+    operation_id="healthReady",
+    summary="Can the process serve?",
+    opt=PROBE,
+    responses=declared(Draining),
+)
 async def ready(registry: Registry) -> Health:
     """Answers 200 while the store can be reached and the process is not shutting down."""
     await registry.check()

@@ -21,11 +21,15 @@ from litestar.params import FromPath, SkipValidation
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
+from app.dialects.native import Native
 from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
+from app.measures import Measures, ViewerCount
+from app.position import Position
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.cutting import Patience, cut
 from app.transports.parameters import After, LastEventId, Registry, RunEvent, start_of
 from app.transports.problems import declared
+from app.transports.viewing import Viewing
 from app.viewer import Viewer
 
 log = structlog.get_logger()
@@ -46,18 +50,25 @@ _HEADERS: Final = {
 
 @frozen
 class StreamOptions:
-    """How streams treat their peers: seconds, the same for every transport (P3.9)."""
+    """What every stream is given, whatever its transport.
+
+    Attributes:
+        send_timeout: seconds that a peer may take nothing (P3.9).
+        measures: where viewers are counted.
+    """
 
     send_timeout: float
+    measures: Measures
 
 
 class _Stream:
     """One response while it is open."""
 
-    def __init__(self, viewer: Viewer, send: Send, patience: Patience) -> None:
+    def __init__(self, viewer: Viewer, send: Send, patience: Patience, count: ViewerCount) -> None:
         self._viewer = viewer
         self._send = send
         self._patience = patience
+        self._count = count
         self._now: Callable[[], float] = asyncio.get_running_loop().time
         self._last = self._now()
 
@@ -71,6 +82,7 @@ class _Stream:
             await self.write(b": connected\nretry: %d\n\n" % _retry())
             async for batch in viewer:
                 await self.write(batch.sse)
+                self._count.sent += len(batch.frames)
 
     async def watch(self, receive: Receive) -> None:
         """Return when the client has left; meanwhile, break silences."""
@@ -100,36 +112,42 @@ class _EventStreamASGI(ASGIResponse):
         self._scope = request.scope
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        async with anyio.create_task_group() as group:
-            with anyio.CancelScope() as sending:
-                with Patience(self._scope, self._stream.options.send_timeout, sending.cancel) as patience:
-                    stream = _Stream(self._stream.viewer, send, patience)
-                    group.start_soon(_leave_with_client, stream, receive, group.cancel_scope)
-                    if await self._all_sent(stream):
-                        group.cancel_scope.cancel()
-                        return
-            if sending.cancelled_caught:
-                log.info("viewer.too_slow", transport="sse")
-            await cut(self._scope)
-            group.cancel_scope.cancel()
+        response, options = self._stream, self._stream.options
+        with Viewing(options.measures, self._scope, "sse", response.dialect, response.start) as viewing:
+            async with anyio.create_task_group() as group:
+                with anyio.CancelScope() as sending:
+                    with Patience(self._scope, options.send_timeout, sending.cancel) as patience:
+                        stream = _Stream(response.viewer, send, patience, viewing.count)
+                        group.start_soon(_leave_with_client, stream, receive, group.cancel_scope)
+                        if await self._all_sent(stream, viewing):
+                            group.cancel_scope.cancel()
+                            return
+                if sending.cancelled_caught:
+                    viewing.ends("too_slow")
+                await cut(self._scope)
+                group.cancel_scope.cancel()
 
-    async def _all_sent(self, stream: _Stream) -> bool:
+    async def _all_sent(self, stream: _Stream, viewing: Viewing) -> bool:
         """Send the stream to its end; False when it must not look finished (P3.10)."""
         try:
             await stream.follow()
             if self._stream.viewer.drained:
+                viewing.ends("draining")
                 async with asyncio.timeout(_FAREWELL):
                     await stream.write(b": draining\nretry: %d\n\n" % _retry())
                 if self._stream.of_run:
                     return False
+            viewing.ends("run_ended")
             await stream.write(b"", more=False)
         except SessionNotFound:
+            viewing.ends("session_deleted")
             if self._stream.of_run:  # its log is gone before it had the terminal
                 return False
             await stream.write(b"", more=False)
         except TimeoutError:
             return False
         except Exception:
+            viewing.ends("failed")
             log.exception("stream.failed", transport="sse")
             return False
         return True
@@ -144,11 +162,22 @@ class EventStream(Response[Any]):
     """A response that follows a viewer.
 
     Args:
+        start: the position that it begins after, if the client brought one along.
         of_run: it follows one run, so that its clean end means that the run has ended.
     """
 
-    def __init__(self, viewer: Viewer, options: StreamOptions, *, of_run: bool) -> None:
+    def __init__(
+        self,
+        viewer: Viewer,
+        options: StreamOptions,
+        *,
+        start: Position | None,
+        of_run: bool,
+        dialect: str = Native.name,
+    ) -> None:
         super().__init__(None, media_type=_MEDIA_TYPE, headers=_HEADERS)
+        self.start = start
+        self.dialect = dialect
         self.viewer = viewer
         self.options = options
         self.of_run = of_run
@@ -204,8 +233,9 @@ async def follow_session(
     last_event_id: LastEventId = None,
 ) -> EventStream:
     """Follow the run in progress and every later one, until the client leaves (P3.2)."""
-    viewer = await registry.follow_session(principal, session_id, start_of(after, last_event_id))
-    return EventStream(viewer, stream_options, of_run=False)
+    start = start_of(after, last_event_id)
+    viewer = await registry.follow_session(principal, session_id, start)
+    return EventStream(viewer, stream_options, start=start, of_run=False)
 
 
 @get(
@@ -226,7 +256,8 @@ async def follow_run(
     last_event_id: LastEventId = None,
 ) -> Response[Any]:
     """Follow one run until its terminal event (P3.3)."""
-    viewer = await registry.follow_run(principal, session_id, run_id, start_of(after, last_event_id))
+    start = start_of(after, last_event_id)
+    viewer = await registry.follow_run(principal, session_id, run_id, start)
     if viewer is None:
         return Response(None, status_code=204)
-    return EventStream(viewer, stream_options, of_run=True)
+    return EventStream(viewer, stream_options, start=start, of_run=True)

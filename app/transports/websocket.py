@@ -22,8 +22,11 @@ from litestar.params import FromPath, SkipValidation
 from msgspec import UNSET
 
 from app.dialects import messages, native
+from app.dialects.native import Native
 from app.errors import BadPosition, InvalidJson, InvalidMessage, RateLimited, Refusal, SessionNotFound, UnknownType
+from app.measures import ViewerCount
 from app.registry import RunRegistry
+from app.transports.access_log import tell
 from app.transports.commands import (
     CancelCommand,
     Command,
@@ -38,6 +41,7 @@ from app.transports.origins import Origins
 from app.transports.parameters import After, start_of
 from app.transports.sse import StreamOptions
 from app.transports.structuring import decode
+from app.transports.viewing import Viewing
 from app.viewer import Viewer
 
 log = structlog.get_logger()
@@ -50,6 +54,15 @@ _TOO_SLOW: Final = (4508, "too slow, reconnect")
 _DRAINING: Final = (1012, "the server is shutting down, reconnect")
 _FAILED: Final = (1011, "something went wrong on the server")
 _DONE: Final = (1000, "")
+_WHY: Final = {
+    4508: "too_slow",
+    1012: "draining",
+    1011: "failed",
+    4004: "session_deleted",
+    RateLimited.close_code: "refused_frames",
+}
+"""Why a viewer is cut, by the code that tells it."""
+
 _CLOSE_GRACE: Final = 1.0
 _GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
 """What sending raises once the peer, or this side, has closed."""
@@ -60,13 +73,17 @@ Socket = WebSocket[Any, Any, Any]
 class Connection:
     """One open WebSocket: its commands and its replies."""
 
-    def __init__(self, socket: Socket, registry: RunRegistry, principal: str, session_id: str, timeout: float) -> None:
+    def __init__(
+        self, socket: Socket, registry: RunRegistry, principal: str, session_id: str, options: StreamOptions
+    ) -> None:
         self._socket = socket
         self._registry = registry
         self._principal = principal
         self._session_id = session_id
         self._sending = anyio.CancelScope()
-        self._patience = Patience(socket.scope, timeout, self._sending.cancel)
+        self._patience = Patience(socket.scope, options.send_timeout, self._sending.cancel)
+        self._rejected = options.measures.rejected
+        self._viewing: Viewing | None = None
         self._closed = False
         self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
 
@@ -76,19 +93,21 @@ class Connection:
         await self._socket.send({"type": "websocket.send", "text": text})  # type: ignore[arg-type]
         self._patience.ended += 1
 
-    async def follow(self, viewer: Viewer) -> None:
+    async def follow(self, viewer: Viewer, viewing: Viewing) -> None:
         """Send everything that the viewer is due, then close as the reason asks (P7.5)."""
+        self._viewing = viewing
         code, reason = _TOO_SLOW
         with self._sending, self._patience:
-            code, reason = await self._follow(viewer)
+            code, reason = await self._follow(viewer, viewing.count)
         await self.close(code, reason)
 
-    async def _follow(self, viewer: Viewer) -> tuple[int, str]:
+    async def _follow(self, viewer: Viewer, count: ViewerCount) -> tuple[int, str]:
         try:
             async with viewer:
                 async for batch in viewer:
                     for frame in batch.frames:
                         await self.send(frame.text)
+                    count.sent += len(batch.frames)
                     await asyncio.sleep(0)
         except SessionNotFound as gone:
             return gone.close_code, str(gone)
@@ -100,7 +119,9 @@ class Connection:
         What it sent before it knew is not carried out any more.
         """
         self._closed = True
-        log.info("socket.closing", code=code, reason=reason)
+        tell(self._socket.scope, code=code)
+        if self._viewing is not None and code in _WHY:
+            self._viewing.ends(_WHY[code])
         with suppress(*_GONE):
             try:
                 async with asyncio.timeout(_CLOSE_GRACE):
@@ -113,6 +134,8 @@ class Connection:
 
         After the handshake, or browsers would see neither the code nor the reason.
         """
+        self._rejected["websocket", refusal.code] += 1
+        tell(self._socket.scope, reason=refusal.code)
         if isinstance(refusal, BadPosition):
             await self.send(native.encode(messages.Error(code=refusal.code, message=str(refusal))).decode())
         await self.close(refusal.close_code, str(refusal))
@@ -130,6 +153,7 @@ class Connection:
             await self._refuse(refusal, request_id_of(value))
         except Exception:  # whatever went wrong, the other commands of this connection still count
             incident = secrets.token_hex(8)
+            self._rejected["websocket", "internal_error"] += 1
             log.exception("command.failed", incident=incident)
             await self._reply_error("internal_error", "something went wrong", request_id_of(value), incident)
         else:
@@ -150,6 +174,7 @@ class Connection:
                 return None
 
     async def _refuse(self, refusal: Refusal, request_id: str | None) -> None:
+        self._rejected["websocket", refusal.code] += 1
         await self._reply_error(refusal.code, str(refusal), request_id)
         if not isinstance(refusal, InvalidJson | UnknownType | InvalidMessage):
             return
@@ -184,11 +209,12 @@ async def session_lifespan(
 ) -> AsyncIterator[None]:
     """Accept, attach a viewer, and keep its sender running for as long as the listener reads."""
     await socket.accept()
-    connection = Connection(socket, registry, principal, session_id, stream_options.send_timeout)
+    connection = Connection(socket, registry, principal, session_id, stream_options)
     socket.state.connection = connection
     try:
         origins.check(socket.scope)
-        viewer = await registry.follow_session(principal, session_id, start_of(after, None))
+        start = start_of(after, None)
+        viewer = await registry.follow_session(principal, session_id, start)
     except Refusal as refusal:
         await connection.turn_away(refusal)
         with suppress(*_GONE):
@@ -200,17 +226,19 @@ async def session_lifespan(
         with suppress(*_GONE):
             yield
         return
-    async with anyio.create_task_group() as group:
+    viewing = Viewing(stream_options.measures, socket.scope, "websocket", Native.name, start)
+    with viewing:
+        async with anyio.create_task_group() as group:
 
-        async def send() -> None:
+            async def send() -> None:
+                with suppress(*_GONE):
+                    await connection.follow(viewer, viewing)
+                group.cancel_scope.cancel()
+
+            group.start_soon(send)
             with suppress(*_GONE):
-                await connection.follow(viewer)
+                yield
             group.cancel_scope.cancel()
-
-        group.start_soon(send)
-        with suppress(*_GONE):
-            yield
-        group.cancel_scope.cancel()
 
 
 @websocket_listener("/ws/sessions/{session_id:str}", connection_lifespan=session_lifespan)

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from app.errors import Fenced, Gap
-from app.events import TextDelta
+from app.events import TextDelta, TextEnd
+from app.measures import Measures
 from app.runlog.archived import ArchivedLog
 from app.runlog.cursor import Cursor
 
@@ -27,6 +28,16 @@ def log(live, shelf) -> ArchivedLog:
 
 async def closed_run(log, run_id: str, last: int) -> None:
     await log.append(run_id, 1, words(1, last), closed=True)
+
+
+async def test_events_are_counted_by_class_once_they_are_in_the_log(live, shelf) -> None:
+    measures = Measures()
+    log = ArchivedLog(live, shelf, measures=measures)
+    await log.append("r", 1, [*words(1, 3), TextEnd(part="t1")])
+    with pytest.raises(Fenced):
+        await log.append("r", 1, words(1, 1))
+
+    assert measures.events == {TextDelta: 3, TextEnd: 1}
 
 
 async def test_a_cursor_in_the_middle_sees_no_hole_and_no_repeat(log, live) -> None:

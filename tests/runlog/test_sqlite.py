@@ -14,6 +14,7 @@ from attrs import evolve
 
 from app.errors import ConfigurationError, Fenced, StoreUnavailable
 from app.events import TextDelta
+from app.measures import Measures
 from app.runlog.cursor import Cursor
 from app.runlog.segment_reader import SegmentReader
 from app.runlog.sqlite import SqliteLog
@@ -189,6 +190,16 @@ class TestCommitting:
 
         assert log.commits - before <= 2
         assert [await seqs(log, f"r{number}") for number in range(200)] == [[1, 2, 3]] * 200
+
+    async def test_a_commit_is_timed_once_however_many_appends_share_it(self, tmp_path) -> None:
+        measures = Measures()
+        log = await SqliteLog.open(tmp_path / "timed.sqlite3", measures=measures)
+        await asyncio.gather(*(log.append(f"r{number}", 1, words(1, 3)) for number in range(50)))
+        await log.drop("r1")
+        await log.close()
+
+        assert sum(measures.commits.counts) == log.commits < 51
+        assert measures.commits.sum > 0
 
     async def test_one_append_is_one_row(self, log, path) -> None:
         await log.append("r", 1, words(1, 50))

@@ -1,0 +1,98 @@
+"""What is counted while Runcast works: plain numbers, kept in one event loop, for whoever wants to expose them.
+
+Counting happens once per append, per batch or per connection, never per message and viewer.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+from attrs import Factory, define, field
+
+from app.events import Event
+
+_COMMIT_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Histogram:
+    """How often a value fell into which range.
+
+    Args:
+        bounds: the upper bounds of the ranges, rising; a last one without a bound is added.
+
+    Attributes:
+        counts: values in each range.
+        sum: of all values.
+    """
+
+    __slots__ = ("bounds", "counts", "sum")
+
+    def __init__(self, bounds: Iterable[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value; one that equals a bound is within it."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+
+@define(eq=False)
+class ViewerCount:
+    """One open viewer, as it is counted.
+
+    Attributes:
+        transport, dialect: how it is spoken to.
+        sent: messages handed to its transport so far.
+    """
+
+    transport: str
+    dialect: str
+    sent: int = 0
+
+
+@define(eq=False, kw_only=True)
+class Measures:
+    """The numbers of one process.
+
+    Attributes:
+        events: events that are in a log, by class.
+        commits: seconds that each commit of the live log took.
+        viewers: the viewers that are open now.
+        viewed: viewers that were opened, by (transport, dialect).
+        sent: messages to viewers that have gone, by (transport, dialect).
+        resumes: viewers that began after a position which they brought along, by transport.
+        cuts: viewers whose stream was ended from this side before its natural end, by (transport, reason).
+        rejected: requests and commands that were refused, by (door, code).
+    """
+
+    events: Counter[type[Event]] = field(init=False, default=Factory(Counter))
+    commits: Histogram = field(init=False, default=Factory(lambda: Histogram(_COMMIT_S)))
+    viewers: set[ViewerCount] = field(init=False, default=Factory(set))
+    viewed: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
+    sent: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
+    resumes: Counter[str] = field(init=False, default=Factory(Counter))
+    cuts: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
+    rejected: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
+
+    def expect(self, transport: str, dialect: str, cuts: Iterable[str]) -> None:
+        """Show viewers of this kind as none, before there is one, and the reasons for which they may be cut."""
+        self.viewed[transport, dialect] += 0
+        self.resumes[transport] += 0
+        for reason in cuts:
+            self.cuts[transport, reason] += 0
+
+    def attach(self, viewer: ViewerCount, *, resumed: bool) -> None:
+        """Count a viewer as open until `detach`."""
+        self.viewers.add(viewer)
+        self.viewed[viewer.transport, viewer.dialect] += 1
+        self.resumes[viewer.transport] += resumed
+
+    def detach(self, viewer: ViewerCount) -> None:
+        """A viewer has gone; what it was sent stays counted."""
+        self.viewers.discard(viewer)
+        self.sent[viewer.transport, viewer.dialect] += viewer.sent

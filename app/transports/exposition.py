@@ -1,0 +1,108 @@
+"""The process's numbers as families of Prometheus. The names are the table in docs/how-to/monitoring.md."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import re
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
+from itertools import accumulate
+from typing import Final
+
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector, CollectorRegistry
+
+from app.measures import Histogram, Measures
+
+Values = Iterable[tuple[tuple[str, ...], float]]
+
+_BUILD: Final = InfoMetricFamily(
+    "runcast_build", "What is running.", value={"version": version("runcast"), "python": platform.python_version()}
+)
+_VIEWERS: Final = ("transport", "dialect")
+
+
+class Exposition:
+    """The numbers of one process, written when they are asked for."""
+
+    def __init__(self, measures: Measures) -> None:
+        self._measures = measures
+        self._process = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self._process)
+
+    async def text(self, accept: str) -> tuple[bytes, str]:
+        """All there is, in the format that the header `accept` asks for, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        ours = tuple(_families(self._measures))  # in the loop, where they are counted
+        # The process's numbers are files to be read.
+        return await asyncio.to_thread(encode, _Snapshot(ours, self._process)), content_type
+
+
+class _Snapshot(Collector):
+    """Our numbers as they were, and the process's, which are looked up when they are written."""
+
+    def __init__(self, ours: Iterable[Metric], process: CollectorRegistry) -> None:
+        self._ours = ours
+        self._process = process
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._ours
+        yield from self._process.collect()
+
+
+def _families(counted: Measures) -> Iterator[Metric]:
+    yield _BUILD
+    by_type = [((_snake(kind.__name__),), count) for kind, count in counted.events.items()]
+    yield _counter("events", "Events appended to logs.", ("type",), by_type)
+    yield _histogram("commit_seconds", "Time that commits of the event log took.", counted.commits)
+    yield from _viewers(counted)
+    rejected = counted.rejected.items()
+    yield _counter("rejected", "Requests and commands that were refused.", ("door", "code"), rejected)
+
+
+def _viewers(counted: Measures) -> Iterator[Metric]:
+    now = dict.fromkeys(counted.viewed, 0)
+    sent = now | counted.sent
+    for viewer in counted.viewers:
+        now[viewer.transport, viewer.dialect] += 1
+        sent[viewer.transport, viewer.dialect] += viewer.sent
+    yield _gauge("viewers", "Viewers that are connected now.", _VIEWERS, now.items())
+    yield _counter("viewers_attached", "Viewers that connected.", _VIEWERS, counted.viewed.items())
+    yield _counter("messages_sent", "Messages handed to viewers' connections.", _VIEWERS, sent.items())
+    resumes = [((transport,), count) for transport, count in counted.resumes.items()]
+    yield _counter("resumes", "Viewers that connected with a position to resume after.", ("transport",), resumes)
+    yield _counter("cuts", "Viewers whose stream the server cut.", ("transport", "reason"), counted.cuts.items())
+
+
+def _gauge(name: str, meaning: str, labels: tuple[str, ...], values: Values) -> Metric:
+    family = GaugeMetricFamily(f"runcast_{name}", meaning, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def _counter(name: str, meaning: str, labels: tuple[str, ...], values: Values) -> Metric:
+    family = CounterMetricFamily(f"runcast_{name}", meaning, labels=labels)
+    for key, value in values:
+        family.add_metric(key, value)
+    return family
+
+
+def _histogram(name: str, meaning: str, histogram: Histogram) -> Metric:
+    bounds = [*(str(float(bound)) for bound in histogram.bounds), "+Inf"]
+    buckets = list(zip(bounds, accumulate(histogram.counts), strict=True))
+    return HistogramMetricFamily(f"runcast_{name}", meaning, buckets=buckets, sum_value=histogram.sum)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()

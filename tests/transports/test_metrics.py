@@ -1,0 +1,226 @@
+"""`/metrics` of a server process, as Prometheus reads it, against what its clients did and saw."""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from prometheus_client.openmetrics import parser as openmetrics
+from websockets.exceptions import ConnectionClosed
+
+from tests.gateway import Gateway, Launch, every_event, log_of, new_session, start
+from tests.raw_http import dial, request, upgrade
+from tests.scraping import Scrape, scrape
+from tests.watching import PATIENCE, watch, watch_sse, watch_ws
+
+pytestmark = pytest.mark.anyio
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring.md"
+SHORT = "/quiet /length 30 /rate 0"
+TRANSPORTS = {"ws": "websocket", "sse": "sse"}
+
+
+@pytest.fixture(params=["ws", "sse"])
+def transport(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+async def before(gateway: Gateway, anyio_backend: str) -> Scrape:
+    """What the server counted before the test, of which nothing goes on."""
+    async with gateway.client() as http:
+        return await until(http, nobody_is_there)
+
+
+def nobody_is_there(found: Scrape) -> bool:
+    return found("runcast_viewers") == 0
+
+
+async def until(http: httpx.AsyncClient, reached: Callable[[Scrape], bool], since: Scrape | None = None) -> Scrape:
+    """Scrape until it shows what it must: the server learns of a client's leaving a moment later."""
+    async with asyncio.timeout(PATIENCE):
+        while not reached(found := await scrape(http, since)):
+            pass
+    return found
+
+
+async def test_viewers_are_counted_while_they_are_there(gateway: Gateway, before: Scrape, transport: str) -> None:
+    kind = {"transport": TRANSPORTS[transport], "dialect": "native"}
+    async with gateway.client() as http:
+        session = await new_session(http)
+        async with watch(gateway, transport, session) as one, watch(gateway, transport, session) as other:
+            await one.until_type("caught_up")
+            await other.until_type("caught_up")
+            during = await scrape(http, before)
+        after = await until(http, nobody_is_there, before)
+
+    assert during("runcast_viewers", **kind) == during("runcast_viewers") == 2
+    assert after("runcast_viewers_attached_total", **kind) == after("runcast_viewers_attached_total") == 2
+    assert after("runcast_cuts_total") == 0
+
+
+async def test_messages_are_counted_as_viewers_got_them(gateway: Gateway, before: Scrape, transport: str) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await start(http, session, SHORT)
+        async with watch(gateway, transport, session, "0") as viewer:
+            got = await viewer.until_type("stream_end")
+            if not any(item.type == "caught_up" for item in got):
+                got.append(await viewer.next())
+            during = await until(http, lambda found: found("runcast_messages_sent_total") >= len(got), before)
+        after = await until(http, nobody_is_there, before)
+
+    assert during("runcast_messages_sent_total", transport=TRANSPORTS[transport]) == len(got)
+    assert after("runcast_messages_sent_total") == len(got)
+
+
+async def test_a_viewer_that_brings_a_position_resumes(gateway: Gateway, before: Scrape, transport: str) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await log_of(http, session, await start(http, session, SHORT))
+        for after in (None, "0", "1-3", "1-4"):
+            async with watch(gateway, transport, session, after) as viewer:
+                await viewer.until_type("caught_up")
+        found = await scrape(http, before)
+
+    assert found("runcast_resumes_total", transport=TRANSPORTS[transport]) == found("runcast_resumes_total") == 2
+    assert found("runcast_viewers_attached_total") == 4
+
+
+async def test_events_are_counted_by_type(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        log = await every_event(http, session, await start(http, session, SHORT))
+        await log_of(http, session, await start(http, session, f"{SHORT} /error"))
+        found = await scrape(http, before)
+
+    assert found("runcast_events_total", type="run_started") == 2
+    assert found("runcast_events_total", type="stream_end") == 1
+    assert found("runcast_events_total", type="run_failed") == 1
+    deltas = [message for message in map(json.loads, log) if message["type"] == "stream_delta"]
+    assert found("runcast_events_total", type="text_delta") >= len(deltas) > 10
+
+
+async def test_commits_are_timed(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await log_of(http, session, await start(http, session, SHORT))
+        found = await scrape(http, before)
+
+    name = "runcast_commit_seconds"
+    assert found(f"{name}_count") == found(f"{name}_bucket", le="+Inf") >= 2
+    assert 0 < found(f"{name}_sum") < 10 * found(f"{name}_count")
+
+
+async def test_a_viewer_that_takes_nothing_is_counted_as_cut(launch: Launch, transport: str) -> None:
+    gateway = launch(agent="loud:agent", send_timeout="1")
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await every_event(http, session, await start(http, session, "be loud"))
+        opening = (
+            upgrade(gateway, f"/ws/sessions/{session}?after=0")
+            if transport == "ws"
+            else request(gateway, f"/sessions/{session}/events?after=0")
+        )
+        with await asyncio.to_thread(dial, gateway, receive_buffer=4096) as stalled:
+            stalled.sendall(opening)
+            found = await until(http, lambda found: found("runcast_cuts_total") == 1)
+
+    assert found("runcast_cuts_total", transport=TRANSPORTS[transport], reason="too_slow") == 1
+    assert found("runcast_viewers") == 0
+
+
+async def test_viewers_of_a_deleted_session_are_cut(gateway: Gateway, before: Scrape, transport: str) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        async with watch(gateway, transport, session) as viewer:
+            await viewer.until_type("caught_up")
+            await http.delete(f"/sessions/{session}")
+            found = await until(http, nobody_is_there, before)
+
+    assert found("runcast_cuts_total", transport=TRANSPORTS[transport], reason="session_deleted") == 1
+
+
+async def test_a_stream_that_comes_to_its_natural_end_is_no_cut(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        run = await start(http, session, SHORT)
+        async with watch_sse(gateway, f"/sessions/{session}/runs/{run}/events") as viewer:
+            await viewer.rest()
+        found = await until(http, nobody_is_there, before)
+
+    assert found("runcast_cuts_total") == 0
+
+
+async def test_what_is_refused_is_counted_by_door_and_code(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await http.get("/sessions/nobody")
+        await http.post(f"/sessions/{session}/runs", content=b"{")
+        await http.get(f"/sessions/{session}/events", params={"after": "x"})
+        await http.get("/nowhere")
+        async with watch_ws(gateway, session) as viewer:
+            assert viewer.socket is not None
+            for frame in ("{", '{"type": "dance"}', '{"type": "message"}'):
+                await viewer.socket.send(frame)
+                await viewer.until_type("error")
+        async with watch_ws(gateway, "nobody") as turned_away:
+            with pytest.raises(ConnectionClosed):
+                await turned_away.next()
+        found = await scrape(http, before)
+
+    codes = [
+        *(("http", code) for code in ("session_not_found", "invalid_json", "bad_position", "not_found")),
+        *(("websocket", code) for code in ("invalid_json", "unknown_type", "invalid_message", "session_not_found")),
+    ]
+    assert {(door, code): found("runcast_rejected_total", door=door, code=code) for door, code in codes} == (
+        dict.fromkeys(codes, 1)
+    )
+    assert found("runcast_rejected_total") == len(codes)
+
+
+async def test_no_label_holds_an_id(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        run = await start(http, session, SHORT)
+        await log_of(http, session, run)
+        async with watch_ws(gateway, session, "1-1") as viewer:
+            await viewer.until_type("caught_up")
+            found = await scrape(http, before)
+
+    shown = " ".join(found.label_values())
+    assert not [secret for secret in (session, run, "local") if secret in shown]
+    assert not re.search(r"[0-9a-f]{16}", shown)
+
+
+async def test_openmetrics_is_given_to_who_asks_for_it(gateway: Gateway) -> None:
+    asked = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
+    async with gateway.client() as http:
+        answer = await http.get("/metrics", headers={"accept": asked})
+        plain = await http.get("/metrics")
+
+    families = {family.name for family in openmetrics.text_string_to_metric_families(answer.text)}
+    assert answer.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+    assert {"runcast_build", "runcast_events", "runcast_commit_seconds", "process_cpu_seconds"} <= families
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def test_the_table_of_metrics_holds_exactly_what_is_exposed(gateway: Gateway, before: Scrape) -> None:
+    table = re.findall(r"^\| `(runcast_\w+)` \| (\w+) \| (.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in table}
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await log_of(http, session, await start(http, session, SHORT))
+        await http.get("/sessions/nobody")
+        found = await scrape(http, before)
+
+    exposed: dict[str, tuple[str, set[str]]] = {}
+    for family in found.families:
+        if family.name.startswith("runcast_"):
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            labels = {label for sample in family.samples for label in sample.labels} - {"le"}
+            exposed[name] = (family.type, labels)
+    assert documented == exposed
