@@ -13,7 +13,8 @@ RuncastError                      code                  HTTP  close
 │   ├── ForbiddenOrigin           forbidden_origin      403   4403
 │   ├── TooLarge                  too_large             413   1009
 │   ├── RateLimited               rate_limited          429   4429
-│   └── Draining                  draining              503   1012
+│   ├── Draining                  draining              503   1012
+│   └── NotReady                  not_ready             503   1011
 ├── AgentError                    agent_error           what an agent raises to show its message to the client
 │   └── MaxIterationsReached      max_iterations
 ├── Fenced                        an append met a log that has moved on, or is closed
@@ -147,6 +148,15 @@ class Draining(Refusal):
     status = 503
     close_code = 1012
     title = "Shutting down"
+
+
+class NotReady(Refusal):
+    """The process can't serve just now: what it keeps can't be read or written, or not in time."""
+
+    code = "not_ready"
+    status = 503
+    close_code = 1011
+    title = "Not ready"
 
 
 class AgentError(RuncastError):

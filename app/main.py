@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            app.state.watchdog = stack.enter_context(Watchdog())
+            measures.loop = stack.enter_context(Watchdog())
             try:
                 app.state.registry = await stack.enter_async_context(open_registry(settings, profiles, measures))
             except Exception as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import Factory, define, field
 
@@ -41,6 +41,19 @@ class Histogram:
         self.sum += value
 
 
+class LoopHealth(Protocol):
+    """How well the event loop turns."""
+
+    lag: float
+    """Seconds by which its last turn was late."""
+
+    stalls: int
+    """How often it was late by more than a second."""
+
+    stalled: float
+    """For how many seconds in all."""
+
+
 @define(eq=False)
 class ViewerCount:
     """One open viewer, as it is counted.
@@ -61,13 +74,14 @@ class Measures:
 
     Attributes:
         events: events that are in a log, by class.
-        commits: seconds that each commit of the live log took.
+        commits: seconds that each commit of appends to the live log took.
         viewers: the viewers that are open now.
         viewed: viewers that were opened, by (transport, dialect).
         sent: messages to viewers that have gone, by (transport, dialect).
         resumes: viewers that began after a position which they brought along, by transport.
         cuts: viewers whose stream was ended from this side before its natural end, by (transport, reason).
         rejected: requests and commands that were refused, by (door, code).
+        loop: the event loop, if it is watched.
     """
 
     events: Counter[type[Event]] = field(init=False, default=Factory(Counter))
@@ -78,6 +92,8 @@ class Measures:
     resumes: Counter[str] = field(init=False, default=Factory(Counter))
     cuts: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
     rejected: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
+
+    loop: LoopHealth | None = field(init=False, default=None)
 
     def expect(self, transport: str, dialect: str, cuts: Iterable[str]) -> None:
         """Show viewers of this kind as none, before there is one, and the reasons for which they may be cut."""

@@ -23,6 +23,7 @@ from app.feed import RunFeeds, SessionFeeds
 from app.host import Stores
 from app.hosting import Hosting
 from app.position import Position
+from app.readiness import Readiness
 from app.sessions.base import Listing, NewRun, Run, Session, Started
 from app.viewer import Batches, Following, Slice, Viewer
 
@@ -51,6 +52,7 @@ class RunRegistry:
         self.draining = False
         self._stores = stores
         self._rows = stores.sessions
+        self._readiness = Readiness(stores)
         self._dialects = dialects
         self._hosting = Hosting(stores, disconnect_grace=disconnect_grace, on_start=self._announce)
         self._deleted: dict[str, None] = {}
@@ -228,13 +230,13 @@ class RunRegistry:
     # life
 
     async def check(self) -> None:
-        """Return if the process can serve: the store answers, and it is not going away.
+        """Return if the process can serve: its stores answer, and it is not going away.
 
         Raises:
-            Draining: it is going away.
+            Draining: it is going away. NotReady: a store fails, or does not answer in time.
         """
         self._refuse_when_draining()
-        await self._rows.check()
+        await self._readiness.check()
 
     def drain(self) -> None:
         """Take no new runs, and send every viewer away to reconnect elsewhere (P7.3)."""

@@ -90,6 +90,10 @@ class ArchivedLog:
         """The runs of the live log: those that are not archived, or not wholly."""
         return await self._live.runs()
 
+    async def check(self) -> None:
+        """As `RunLog.check`, of the live log; the archive is its owner's."""
+        await self._live.check()
+
     async def close(self) -> None:
         """Close the live log; the archive is its owner's."""
         await self._live.close()

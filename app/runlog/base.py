@@ -66,6 +66,13 @@ class RunLog(Protocol):
     async def runs(self) -> list[str]:
         """The ids of the runs whose logs are kept here, open or closed, in the order of their first append."""
 
+    async def check(self) -> None:
+        """Return if the logs can be written and read, as far as can be told without writing anything.
+
+        Raises:
+            StoreUnavailable: the last append failed for a reason that may last, or storage can't be read.
+        """
+
     async def close(self) -> None:
         """Finish what was begun and let go of files and threads."""
 

@@ -61,6 +61,9 @@ class MemoryLog:
         """As `RunLog.runs`."""
         return [run_id for run_id, window in self._windows.items() if window.tail]
 
+    async def check(self) -> None:
+        """As `RunLog.check`; memory is always there."""
+
     async def close(self) -> None:
         """As `RunLog.close`; the logs are gone."""
         for run_id in list(self._windows):

@@ -29,6 +29,8 @@ from app.runlog.windows import Windows
 
 R = TypeVar("R")
 _READERS: Final = 2
+_REMEMBERED: Final = 15.0
+"""Seconds for which a failed append says something about the next: longer than runs wait before they try again."""
 
 
 @frozen(eq=False)
@@ -82,6 +84,7 @@ class SqliteLog:
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="runlog-reader")
         self._share = SingleFlight()
         self._told = 0
+        self._failed: tuple[float, StoreUnavailable] | None = None
         self._closed = False
 
     @classmethod
@@ -154,6 +157,15 @@ class SqliteLog:
         """As `RunLog.runs`."""
         return await self._ask(lambda reader: reader.runs())
 
+    async def check(self) -> None:
+        """As `RunLog.check`. It waits for its turn in the writer thread, and takes the file's lock there."""
+        if self._failed is not None:
+            failed_at, failure = self._failed
+            if asyncio.get_running_loop().time() - failed_at < _REMEMBERED:
+                raise StoreUnavailable("the last append failed") from failure
+        await self._submit(Drop(""), ())  # of a log that nobody has: nothing is written
+        await self._ask(lambda reader: reader.state(""))
+
     async def close(self) -> None:
         """As `RunLog.close`. Whoever waits is woken; whatever is asked afterwards raises StoreUnavailable."""
         if self._closed:
@@ -183,10 +195,12 @@ class SqliteLog:
 
     def _tell(self, jobs: Sequence[_Job], outcomes: Sequence[Exception | None], took: float) -> None:
         self._told += 1
-        self._measures.commits.observe(took)
+        if any(job.events for job in jobs):
+            self._measures.commits.observe(took)
         for job, outcome in zip(jobs, outcomes, strict=True):
             if outcome is None:
                 self._publish(job)
+            self._remember(job, outcome)
             if job.done.done():
                 continue
             if outcome is None:
@@ -200,6 +214,12 @@ class SqliteLog:
                 self._windows.publish(run_id, first_seq, job.events, size=len(body), closed=closed)
             case Drop(run_id=run_id):
                 self._windows.drop(run_id)
+
+    def _remember(self, job: _Job, outcome: Exception | None) -> None:
+        if job.events and isinstance(outcome, StoreUnavailable):
+            self._failed = asyncio.get_running_loop().time(), outcome
+        elif job.events and outcome is None:
+            self._failed = None
 
     def _let_go(self) -> None:
         self._threads.shutdown()

@@ -68,6 +68,10 @@ def _families(counted: Measures) -> Iterator[Metric]:
     yield from _viewers(counted)
     rejected = counted.rejected.items()
     yield _counter("rejected", "Requests and commands that were refused.", ("door", "code"), rejected)
+    if (loop := counted.loop) is not None:
+        yield _gauge("loop_lag_seconds", "How late the event loop last was.", (), [((), loop.lag)])
+        yield _counter("loop_stalls", "How often it was late by more than a second.", (), [((), loop.stalls)])
+        yield _counter("loop_stalled_seconds", "For how long in all.", (), [((), loop.stalled)])
 
 
 def _viewers(counted: Measures) -> Iterator[Metric]:

@@ -7,7 +7,7 @@ from typing import Final
 from litestar import get
 from litestar.di import NamedDependency
 
-from app.errors import Draining
+from app.errors import Draining, NotReady
 from app.transports.access_log import PROBE
 from app.transports.bodies import Health, ProfileList, ProfileView
 from app.transports.parameters import Registry
@@ -38,9 +38,9 @@ async def live() -> Health:
     operation_id="healthReady",
     summary="Can the process serve?",
     opt=PROBE,
-    responses=declared(Draining),
+    responses=declared(Draining, NotReady),
 )
 async def ready(registry: Registry) -> Health:
-    """Answers 200 while the store can be reached and the process is not shutting down."""
+    """Answers 200 while the stores answer within two seconds and the process is not shutting down, else 503."""
     await registry.check()
     return _WELL

@@ -182,6 +182,17 @@ async def test_what_is_refused_is_counted_by_door_and_code(gateway: Gateway, bef
     assert found("runcast_rejected_total") == len(codes)
 
 
+async def test_a_loop_that_was_held_up_is_counted(launch: Launch) -> None:
+    gateway = launch(agent="faulty:agent")
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await log_of(http, session, await start(http, session, "block 1500"))
+        found = await until(http, lambda found: found("runcast_loop_stalls_total") > 0)
+
+    assert found("runcast_loop_stalls_total") == 1
+    assert 1 < found("runcast_loop_stalled_seconds_total") < PATIENCE
+
+
 async def test_no_label_holds_an_id(gateway: Gateway, before: Scrape) -> None:
     async with gateway.client() as http:
         session = await new_session(http)
