@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 import msgspec
 from attrs import frozen
 
-from app.agents.base import Image, Message, Turn
-from app.events import FileRef
+from app.agents.base import File, Image, Message, Turn
 from app.sessions.base import Run, SessionStore
+from app.uploads.desk import Claim, Uploads
 
 _PAGE = 200
 
@@ -25,41 +25,55 @@ class NewMessage:
 
     content: str
     images: Sequence[Image] = ()
-    files: tuple[FileRef, ...] = ()
+    files: tuple[Claim, ...] = ()
     cancel_when_left: bool = False
     idempotency_key: str | None = None
 
     def digest(self) -> str:
         """A hash of everything but the key, to tell a retry from a reuse (P4.5)."""
         images = [hashlib.sha256(image.data).hexdigest() for image in self.images]
-        files = [file.id for file in self.files]
+        files = [[file.id, file.path] for file in self.files]
         body = msgspec.json.encode([self.content, images, files, self.cancel_when_left])
         return hashlib.sha256(body).hexdigest()
 
 
-async def turn_of(run: Run, message: NewMessage, rows: SessionStore) -> Turn:
+async def turn_of(run: Run, message: NewMessage, rows: SessionStore, uploads: Uploads) -> Turn:
     """Everything that the agent is told about a run."""
+    kept = await uploads.of_session(run.session_id)
+    files = _files_of(run, kept)
     return Turn(
         session_id=run.session_id,
         run_id=run.id,
-        content=message.content,
+        content=with_files(message.content, files),
         images=message.images,
-        files=message.files,
-        history=[earlier async for earlier in history(rows, run)],
+        files=files,
+        history=[earlier async for earlier in history(rows, run, kept)],
         state=await rows.get_state(run.session_id),
     )
 
 
-async def history(rows: SessionStore, before: Run) -> AsyncIterator[Message]:
-    """What was said in the session before a run, oldest first."""
+async def history(rows: SessionStore, before: Run, kept: Mapping[str, File]) -> AsyncIterator[Message]:
+    """What was said in the session before a run, oldest first, with the files that are still kept."""
     cursor: str | None = None
     while True:
         page = await rows.list_runs(before.session_id, _PAGE, cursor)
         for run in page.items:
             if run.number >= before.number:
                 return
-            yield Message("user", run.content)
+            yield Message("user", with_files(run.content, _files_of(run, kept)))
             if run.output:
                 yield Message("assistant", run.output)
         if (cursor := page.next) is None:
             return
+
+
+def _files_of(run: Run, kept: Mapping[str, File]) -> tuple[File, ...]:
+    return tuple(kept[file.id] for file in run.files if file.id in kept)
+
+
+def with_files(content: str, files: Sequence[File]) -> str:
+    """The content as agents read it: the names and the paths of its files follow (P4.3)."""
+    if not files:
+        return content
+    lines = "\n".join(f"- {file.name} → {file.path}" for file in files)
+    return f"{content}\n\n[Uploaded files on disk:\n{lines}]"

@@ -12,6 +12,7 @@ RuncastError                      code                  HTTP  close
 │   ├── IdempotencyMismatch       idempotency_mismatch  422   4400
 │   ├── ForbiddenOrigin           forbidden_origin      403   4403
 │   ├── TooLarge                  too_large             413   1009
+│   ├── StorageFull               storage_full          507   1011
 │   ├── RateLimited               rate_limited          429   4429
 │   ├── Draining                  draining              503   1012
 │   └── NotReady                  not_ready             503   1011
@@ -130,6 +131,15 @@ class TooLarge(Refusal):
     status = 413
     close_code = 1009
     title = "Too large"
+
+
+class StorageFull(Refusal):
+    """There is no room left on the disk for what was to be kept."""
+
+    code = "storage_full"
+    status = 507
+    close_code = 1011
+    title = "No room left"
 
 
 class RateLimited(Refusal):

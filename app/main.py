@@ -27,12 +27,13 @@ from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog
 from app.sessions.sql import open_sessions
 from app.settings import Settings
-from app.transports import metrics, pages, problems, runs, service, sessions, sse, viewing, websocket
+from app.transports import files, metrics, pages, problems, runs, service, sessions, sse, viewing, websocket
 from app.transports.access_log import AccessLog
 from app.transports.cattrs_plugin import CattrsPlugin
 from app.transports.exposition import Exposition
 from app.transports.origins import OriginMiddleware, Origins, cors
 from app.transports.sse import StreamOptions
+from app.uploads.desk import Limits, Uploads
 
 _LOCAL: Final = "local"
 """The principal while nobody has to authenticate (P6.3)."""
@@ -74,6 +75,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "registry": Provide(provide_registry),
             "principal": Provide(lambda: _LOCAL, sync_to_thread=False),
             "stream_options": Provide(lambda: options, sync_to_thread=False),
+            "max_upload_bytes": Provide(lambda: settings.max_upload_bytes, sync_to_thread=False),
             "origins": Provide(lambda: origins, sync_to_thread=False),
             "exposition": Provide(lambda: exposition, sync_to_thread=False),
         },
@@ -112,8 +114,13 @@ async def open_registry(settings: Settings, profiles: Profiles, measures: Measur
             await recover(stores)
         except StoreUnavailable as error:
             raise ConfigurationError(f"the events in {settings.data_dir} can't be read: {error}") from error
+        uploads = Uploads(settings.data_dir / "files", rows, _upload_limits(settings), stores.clock)
+        stack.push_async_callback(uploads.close)
+        await uploads.recover()
         native = Native()
-        registry = RunRegistry(stores, profiles, {native.name: native}, disconnect_grace=settings.disconnect_grace)
+        registry = RunRegistry(
+            stores, uploads, profiles, {native.name: native}, disconnect_grace=settings.disconnect_grace
+        )
         stack.push_async_callback(registry.close, settings.drain_timeout)
         yield registry
 
@@ -128,6 +135,7 @@ def _routes() -> list[Any]:
         sessions.get_session,
         sessions.delete_session,
         sessions.list_messages,
+        files.upload_file,
         runs.start_run,
         runs.list_runs,
         runs.get_run,
@@ -139,6 +147,10 @@ def _routes() -> list[Any]:
         metrics.metrics,
         *pages.pages(),
     ]
+
+
+def _upload_limits(settings: Settings) -> Limits:
+    return Limits(settings.max_upload_bytes, settings.max_session_files, settings.max_session_file_bytes)
 
 
 def _openapi(base_path: str) -> OpenAPIConfig:

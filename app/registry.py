@@ -6,25 +6,26 @@ Every method takes the principal, and every session is looked up in one place (P
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from weakref import WeakSet
 
 import anyio
 from attrs import evolve
 
-from app.agents.base import Turn
+from app.agents.base import File, Turn
 from app.agents.loader import Profiles
 from app.conversation import NewMessage, turn_of
 from app.dialects.base import Dialect
 from app.errors import Draining, InvalidMessage, RunNotFound, SessionNotFound
-from app.events import RunCancelled
+from app.events import FileRef, RunCancelled
 from app.feed import RunFeeds, SessionFeeds
 from app.host import Stores
 from app.hosting import Hosting
 from app.position import Position
 from app.readiness import Readiness
 from app.sessions.base import Listing, NewRun, Run, Session, Started
+from app.uploads.desk import Uploads
 from app.viewer import Batches, Following, Slice, Viewer
 
 _DRAINING = "this server is shutting down; connect again"
@@ -40,19 +41,27 @@ class RunRegistry:
 
     Args:
         stores: where logs and rows are kept.
+        uploads: where files are kept.
         profiles: the agents that can be talked to.
         dialects: by name.
         disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
     """
 
     def __init__(
-        self, stores: Stores, profiles: Profiles, dialects: Mapping[str, Dialect], *, disconnect_grace: float
+        self,
+        stores: Stores,
+        uploads: Uploads,
+        profiles: Profiles,
+        dialects: Mapping[str, Dialect],
+        *,
+        disconnect_grace: float,
     ) -> None:
         self.profiles = profiles
         self.draining = False
         self._stores = stores
         self._rows = stores.sessions
         self._readiness = Readiness(stores)
+        self._uploads = uploads
         self._dialects = dialects
         self._hosting = Hosting(stores, disconnect_grace=disconnect_grace, on_start=self._announce)
         self._deleted: dict[str, None] = {}
@@ -111,9 +120,25 @@ class RunRegistry:
             await self._rows.delete_session(principal, session_id)
             for run_id in run_ids:
                 await self._stores.log.drop(run_id)
+            await self._uploads.clear(session_id)
         except BaseException:
             self._deleted.pop(session_id, None)
             raise
+
+    # files
+
+    async def upload(
+        self, principal: str, session_id: str, open_form: Callable[[], Awaitable[tuple[str, AsyncIterator[bytes]]]]
+    ) -> File:
+        """Keep a file of the session. `open_form` gives its name and its bytes; it isn't asked for who may not.
+
+        Raises:
+            SessionNotFound, TooLarge, StorageFull, Draining: nothing is kept.
+        """
+        await self.session(principal, session_id)
+        self._refuse_when_draining()
+        name, chunks = await open_form()
+        return await self._uploads.receive(session_id, name, chunks)
 
     # runs
 
@@ -121,18 +146,19 @@ class RunRegistry:
         """Start a run, or find the one that the same idempotency key started before (P4.5).
 
         Raises:
-            SessionNotFound, RunActive, IdempotencyMismatch, Draining: nothing was started.
+            SessionNotFound, RunActive, IdempotencyMismatch, InvalidMessage, Draining: nothing was started.
         """
         session = await self.session(principal, session_id)
         self._refuse_when_draining()
         profile = self.profiles.get(session.profile)
         if profile is None:
             raise InvalidMessage(f"the session's profile {session.profile!r} is no longer there")
+        files = await self._uploads.claimed(session_id, message.files)
         new = NewRun(
             id=f"run_{secrets.token_hex(16)}",
             content=message.content,
             images=len(message.images),
-            files=message.files,
+            files=tuple(FileRef(file.id, file.name) for file in files),
             host=self._hosting.name,
             at=self._stores.clock(),
             idempotency_key=message.idempotency_key,
@@ -140,7 +166,7 @@ class RunRegistry:
         )
 
         async def prepare(run: Run) -> Turn:
-            return await turn_of(run, message, self._rows)
+            return await turn_of(run, message, self._rows, self._uploads)
 
         return await self._hosting.start(
             session_id, new, profile.agent, prepare, cancel_when_left=message.cancel_when_left

@@ -65,6 +65,9 @@ class Settings:
         allowed_origins: foreign origins whose pages may connect (P6.4).
         allow_anonymous: listen on an address that others can reach although nobody has to authenticate (P6.1).
         max_message_bytes: the longest WebSocket frame and HTTP body that is read (P4.2).
+        max_upload_bytes: the largest file that is taken in (P6.6).
+        max_session_files: how many files a session may have.
+        max_session_file_bytes: how large they may be together.
         send_timeout: how long a viewer may take nothing before it is cut (P3.9).
         disconnect_grace: how long a run that asked for it goes on without a viewer (P3.11).
         drain_timeout: how long runs have to end after SIGTERM (P7.3).
@@ -82,6 +85,9 @@ class Settings:
     allowed_origins: tuple[str, ...] = field(factory=tuple, converter=_origins)
     allow_anonymous: bool = False
     max_message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least(1024))
+    max_upload_bytes: int = field(default=20 * 1024 * 1024, validator=_at_least(1024))
+    max_session_files: int = field(default=100, validator=_at_least(0))
+    max_session_file_bytes: int = field(default=200 * 1024 * 1024, validator=_at_least(0))
     send_timeout: float = field(default=20.0, validator=_at_least(0.1))
     disconnect_grace: float = field(default=30.0, validator=_at_least(0))
     drain_timeout: float = field(default=10.0, validator=_at_least(0))

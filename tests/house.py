@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 
 from attrs import define, field
 
-from app.agents.base import Agent, Profile, Turn
+from app.agents.base import Agent, File, Profile, Turn
 from app.agents.loader import Profiles
 from app.conversation import NewMessage
 from app.dialects.base import Frame
@@ -27,12 +27,20 @@ from app.runlog.memory import MemoryLog
 from app.runlog.sqlite import SqliteLog
 from app.sessions.base import Run
 from app.sessions.sql import SqlSessionStore, open_sessions
+from app.uploads.desk import Limits, Uploads
 from app.viewer import Viewer
 
 ME = "ada"
 PATIENCE = 10.0
 """Seconds until a test gives up waiting."""
+LIMITS = Limits(file_bytes=1024 * 1024, session_files=4, session_bytes=2 * 1024 * 1024)
 TERMINAL = {"stream_end", "stream_cancelled", "error"}
+
+
+async def in_pieces(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+    """A body as it comes."""
+    for chunk in chunks:
+        yield chunk
 
 
 class Puppet:
@@ -108,6 +116,7 @@ class House:
     rows: SqlSessionStore
     log: ArchivedLog
     stores: Stores
+    uploads: Uploads
     registry: RunRegistry
     recovered: int
 
@@ -123,15 +132,18 @@ class House:
             await rows.close()
             await log.close()
             raise
+        uploads = Uploads(folder / "files", rows, LIMITS, stores.clock)
+        await uploads.recover()
         profile = Profile("default", agent)
         registry = RunRegistry(
-            stores, Profiles(profile, {"default": profile}), {"native": Native()}, disconnect_grace=grace
+            stores, uploads, Profiles(profile, {"default": profile}), {"native": Native()}, disconnect_grace=grace
         )
-        return cls(folder, agent, rows, log, stores, registry, recovered)
+        return cls(folder, agent, rows, log, stores, uploads, registry, recovered)
 
     async def close(self) -> None:
         async with asyncio.timeout(PATIENCE):
             await self.registry.close()
+            await self.uploads.close()
             await self.rows.close()
             await self.log.close()
 
@@ -145,6 +157,12 @@ class House:
 
     async def session(self, principal: str = ME) -> str:
         return (await self.registry.create_session(principal, None, None)).id
+
+    async def upload(self, session: str, name: str, *chunks: bytes) -> File:
+        async def form() -> tuple[str, AsyncIterator[bytes]]:
+            return name, in_pieces(chunks)
+
+        return await self.registry.upload(ME, session, form)
 
     async def start(self, session: str, content: str = "Hello", **more: Any) -> Run:
         started = await self.registry.start(ME, session, NewMessage(content, **more))

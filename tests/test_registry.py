@@ -14,7 +14,7 @@ from app.errors import (
     RunNotFound,
     SessionNotFound,
 )
-from app.events import FileRef, StreamEnd, TurnThinking
+from app.events import StreamEnd, TurnThinking
 from app.position import Position
 from app.sessions.base import RunStatus
 from tests.house import ME, PATIENCE, TERMINAL
@@ -24,12 +24,11 @@ pytestmark = pytest.mark.anyio
 
 async def test_a_run_is_told_who_asked_what(house, puppet):
     session = await house.session()
-    files = (FileRef("f1", "a.txt"),)
-    run = await house.start(session, "Why?", files=files)
+    run = await house.start(session, "Why?")
     puppet.returns()
     await house.ended(run)
     (turn,) = puppet.turns
-    assert (turn.session_id, turn.run_id, turn.content, turn.files) == (session, run.id, "Why?", files)
+    assert (turn.session_id, turn.run_id, turn.content, turn.files) == (session, run.id, "Why?", ())
     assert (list(turn.history), turn.state) == ([], {})
 
 
@@ -70,7 +69,7 @@ async def test_the_same_key_with_the_same_message_is_the_same_run(house, puppet)
 
 @pytest.mark.parametrize(
     "other",
-    [NewMessage("Bye"), NewMessage("Hello", cancel_when_left=True), NewMessage("Hello", files=(FileRef("f", "n"),))],
+    [NewMessage("Bye"), NewMessage("Hello", cancel_when_left=True)],
 )
 async def test_the_same_key_with_another_message_is_refused(house, other):
     session = await house.session()

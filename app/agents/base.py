@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 
 from attrs import Factory, define, field, frozen
 
-from app.events import Event, FileRef
+from app.events import Event
 
 
 @frozen
@@ -22,6 +22,24 @@ class Image:
 
     media_type: str
     data: bytes = field(repr=False)
+
+
+@frozen
+class File:
+    """A file that came with a message, as it was uploaded.
+
+    Attributes:
+        name: what the client calls it, sanitised; it is not what the file is called on disk.
+        path: where it can be opened on this machine, for reading only.
+        media_type: recognised by its bytes.
+        size: in bytes.
+    """
+
+    id: str
+    name: str
+    path: str
+    media_type: str
+    size: int
 
 
 @frozen
@@ -37,6 +55,7 @@ class Turn:
     """Everything that an agent is told about the run it is to perform.
 
     Attributes:
+        content: what the user wrote; where files came with it, their names and paths follow (P4.3).
         history: the session's earlier messages, oldest first, without this one.
         state: the agent's own notes in the session: JSON values, as the last run left them. What it holds when the run
             ends is found again in the next one.
@@ -46,7 +65,7 @@ class Turn:
     run_id: str
     content: str
     images: Sequence[Image] = ()
-    files: Sequence[FileRef] = ()
+    files: Sequence[File] = ()
     history: Sequence[Message] = ()
     state: dict[str, Any] = Factory(dict)
 

@@ -70,6 +70,26 @@ class Run:
 
 
 @frozen
+class StoredFile:
+    """An uploaded file of a session: what is known of it beside its bytes.
+
+    Attributes:
+        name: what the client calls it, sanitised.
+        stored_as: what it is called in the session's folder.
+        media_type: recognised by its bytes.
+        size: in bytes.
+    """
+
+    id: str
+    session_id: str
+    name: str
+    stored_as: str
+    media_type: str
+    size: int
+    created_at: datetime
+
+
+@frozen
 class NewRun:
     """What is asked for when a run is started.
 
@@ -150,7 +170,7 @@ class SessionStore(Protocol):
         """
 
     async def delete_session(self, principal: str, session_id: str) -> None:
-        """Remove a session with its runs and their archives."""
+        """Remove a session with its runs, their archives and the rows of its files."""
 
     async def get_state(self, session_id: str) -> dict[str, Any]:
         """What the agent left with the last run's Outcome; empty at first."""
@@ -193,6 +213,20 @@ class SessionStore(Protocol):
 
     async def get_archive(self, run_id: str) -> bytes | None:
         """A closed log's archive, or None."""
+
+    async def add_file(self, file: StoredFile, *, most_files: int, most_bytes: int) -> None:
+        """Keep a file's row, if the session's files are then no more, and no larger together, than it may have.
+
+        Raises:
+            TooLarge: they would be.
+            SessionNotFound: the session is gone.
+        """
+
+    async def list_files(self, session_id: str) -> Sequence[StoredFile]:
+        """The session's files, oldest first."""
+
+    async def kept_files(self, ids: Sequence[str]) -> frozenset[str]:
+        """Which of these files have a row."""
 
     async def check(self) -> None:
         """Return if the store answers; raise whatever it raises if not."""

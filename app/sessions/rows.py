@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Column, Row
 
 from app.events import FileRef
-from app.sessions.base import NewRun, Outcome, Run, RunError, RunStatus, Session, Unfinished
+from app.sessions.base import NewRun, Outcome, Run, RunError, RunStatus, Session, StoredFile, Unfinished
 from app.sessions.tables import runs
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -53,6 +53,19 @@ def to_run(row: AnyRow) -> Run:
 def to_unfinished(row: AnyRow) -> Unfinished:
     """A run that is not archived, from `RUN_COLUMNS` and `terminal`."""
     return Unfinished(run=to_run(row), terminal=row.terminal)
+
+
+def to_file(row: AnyRow) -> StoredFile:
+    """An uploaded file, from its row."""
+    return StoredFile(
+        id=row.id,
+        session_id=row.session_id,
+        name=row.name,
+        stored_as=row.stored_as,
+        media_type=row.media_type,
+        size=row.size,
+        created_at=row.created_at,
+    )
 
 
 def of_session(session: Session) -> dict[str, Any]:

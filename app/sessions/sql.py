@@ -9,14 +9,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.sessions import ending, starting
-from app.sessions.base import Listing, NewRun, Outcome, Run, Session, SessionStore, Started, Unfinished
+from app.sessions import ending, filing, starting
+from app.sessions.base import Listing, NewRun, Outcome, Run, Session, SessionStore, Started, StoredFile, Unfinished
 from app.sessions.database import Database
 from app.sessions.engine import Synchronous, open_engine
 from app.sessions.migrations import migrate
 from app.sessions.paging import by_creation, by_number, decode_cursor, page
-from app.sessions.rows import RUN_COLUMNS, of_session, to_run, to_session, to_unfinished
-from app.sessions.tables import archives, runs, sessions, unarchived
+from app.sessions.rows import RUN_COLUMNS, of_session, to_file, to_run, to_session, to_unfinished
+from app.sessions.tables import archives, files, runs, sessions, unarchived
 
 
 async def open_sessions(url: str, *, synchronous: Synchronous = "normal") -> SqlSessionStore:
@@ -108,6 +108,16 @@ class SqlSessionStore(SessionStore):
     async def get_archive(self, run_id: str) -> bytes | None:
         rows = await self._database.read(select(archives.c.body).where(archives.c.run_id == run_id))
         return rows[0].body if rows else None
+
+    async def add_file(self, file: StoredFile, *, most_files: int, most_bytes: int) -> None:
+        await self._database.write(filing.add_file, file, most_files=most_files, most_bytes=most_bytes)
+
+    async def list_files(self, session_id: str) -> Sequence[StoredFile]:
+        query = select(files).where(files.c.session_id == session_id).order_by(files.c.created_at, files.c.id)
+        return [to_file(row) for row in await self._database.read(query)]
+
+    async def kept_files(self, ids: Sequence[str]) -> frozenset[str]:
+        return frozenset(row.id for row in await self._database.read(select(files.c.id).where(files.c.id.in_(ids))))
 
     async def check(self) -> None:
         await self._database.read(select(sessions.c.id).limit(1))

@@ -38,7 +38,10 @@ class StartRun:
     images: list[str] | None = schema(
         max_items=MAX_IMAGES, description="Data URLs or bare base64: png, jpeg, gif or webp, at most 5 MiB each."
     )
-    files: list[Any] | None = schema(max_items=MAX_FILES, description="Ids that the upload route returned.")
+    files: list[Any] | None = schema(
+        max_items=MAX_FILES,
+        description="Ids that the upload route returned, or objects with a `name` and `path` that it did.",
+    )
     idempotency_key: str | None = schema(min_length=1, max_length=MAX_KEY)
     on_conflict: Literal["reject"] | None = schema(description="What to do when a run is in progress.")
     on_disconnect: Literal["continue", "cancel"] | None = schema(
@@ -87,6 +90,17 @@ class FileView:
 
     id: str
     name: str
+
+
+@frozen(kw_only=True, slots=False)
+class UploadView:
+    """An uploaded file. A message names it by its `id`, or by an object with its `name` and `path`."""
+
+    id: str
+    name: str
+    path: str
+    size: int
+    media_type: str
 
 
 @frozen(kw_only=True, slots=False)

@@ -11,6 +11,7 @@ from app.errors import InvalidMessage, UnknownType
 from app.transports.bodies import MAX_CONTENT, MAX_FILES, MAX_IMAGES, MAX_KEY, StartRun, schema
 from app.transports.images import decode_images
 from app.transports.structuring import structure
+from app.uploads.desk import Claim
 
 
 @frozen(kw_only=True, slots=False)
@@ -82,17 +83,24 @@ def new_message(body: StartRun, *, idempotency_key: str | None = None) -> NewMes
         raise InvalidMessage(f"$.images: at most {MAX_IMAGES}")
     if len(files) > MAX_FILES:
         raise InvalidMessage(f"$.files: at most {MAX_FILES}")
-    if files:
-        raise InvalidMessage("$.files[0]: not a file of this session")
     key = idempotency_key if idempotency_key is not None else body.idempotency_key
     if key is not None and not (1 <= len(key) <= MAX_KEY and key.isprintable()):
         raise InvalidMessage(f"$.idempotency_key: 1 to {MAX_KEY} printable characters")
     return NewMessage(
         content=body.content,
         images=decode_images(images),
+        files=tuple(_claim(each, f"$.files[{index}]") for index, each in enumerate(files)),
         cancel_when_left=body.on_disconnect == "cancel",
         idempotency_key=key,
     )
+
+
+def _claim(value: Any, path: str) -> Claim:
+    if isinstance(value, str):
+        return Claim(id=value)
+    if isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("path"), str):
+        return Claim(path=value["path"])
+    raise InvalidMessage(f"{path}: expected a file's id, or an object with its name and path")
 
 
 def _within(path: str, text: str | None, limit: int) -> None:

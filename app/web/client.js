@@ -173,6 +173,18 @@ class Session {
     return answer.run_id ?? answer.id;
   }
 
+  /**
+   * Uploads a file, which messages may then name: `send("Look", { files: [uploaded.id] })`.
+   * @param {Blob} file a `File` has its own name
+   * @param {string} [name]
+   * @returns {Promise<{id: string, name: string, path: string, size: number, media_type: string}>}
+   */
+  async upload(file, name = /** @type {any} */ (file).name ?? "file") {
+    const body = new FormData();
+    body.append("file", file, name);
+    return (await call(`${this.#path}/files`, this.#options, { method: "POST", body })).json();
+  }
+
   /** Cancels a run, by default the one in progress. @param {string} [runId] */
   async cancel(runId) {
     await this.#command({ type: "cancel", run_id: runId }, async () => {

@@ -15,6 +15,7 @@ from app.transports.commands import (
     parse,
     request_id_of,
 )
+from app.uploads.desk import Claim
 
 GIF = base64.b64encode(b"GIF89a\x01\0\x01\0\0\0\0;").decode()
 
@@ -44,6 +45,12 @@ def test_a_message_may_say_more():
 def test_null_is_as_good_as_absent_and_unknown_fields_are_ignored():
     nulls = dict.fromkeys(["images", "files", "idempotency_key", "on_conflict", "on_disconnect", "request_id"])
     assert parse({"type": "message", "content": "Hi", "colour": "red", **nulls}) == MessageCommand(content="Hi")
+
+
+def test_files_are_named_by_id_or_as_the_original_clients_do():
+    echoed = {"name": "a.txt", "path": "/data/a.txt", "size": 1}
+    message = new_message(StartRun(content="x", files=["file_1", echoed]))
+    assert message.files == (Claim(id="file_1"), Claim(path="/data/a.txt"))
 
 
 @pytest.mark.parametrize("value", [None, 1, "message", [], ["message"], True])
@@ -159,8 +166,25 @@ def test_a_hundred_thousand_characters_are_taken_whatever_their_bytes():
         (StartRun(content="x" * (MAX_CONTENT + 1)), "$.content: at most 100000 characters"),
         (StartRun(content="x", images=[GIF] * 5), "$.images: at most 4"),
         (StartRun(content="x", files=["f"] * 17), "$.files: at most 16"),
-        (StartRun(content="x", files=["f"]), "$.files[0]: not a file of this session"),
-        (StartRun(content="x", files=[{"name": "a", "path": "/a"}]), "$.files[0]: not a file of this session"),
+        (
+            StartRun(content="x", files=["f", 1]),
+            "$.files[1]: expected a file's id, or an object with its name and path",
+        ),
+        *(
+            (
+                StartRun(content="x", files=[wrong]),
+                "$.files[0]: expected a file's id, or an object with its name and path",
+            )
+            for wrong in (
+                None,
+                [],
+                {},
+                {"name": "a"},
+                {"path": "/a"},
+                {"name": 1, "path": "/a"},
+                {"name": "a", "path": []},
+            )
+        ),
         (StartRun(content="x", images=["!"]), "$.images[0]: expected a data URL or base64"),
         (StartRun(content="x", idempotency_key=""), "$.idempotency_key: 1 to 128 printable characters"),
         (StartRun(content="x", idempotency_key="a\nb"), "$.idempotency_key: 1 to 128 printable characters"),

@@ -1,5 +1,6 @@
 """A running server against its own OpenAPI document: valid and invalid requests, single and in chains."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 from tests.gateway import Gateway
 
+DOCUMENT = Path(__file__).parents[2] / "openapi" / "openapi.json"
 CHECKS = (
     "not_a_server_error",
     "status_code_conformance",
@@ -34,4 +36,5 @@ def test_every_answer_is_one_that_the_document_declares(gateway: Gateway, tmp_pa
     outcome = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=280)
 
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
-    assert "15 operations" in outcome.stdout or "Tested: 15" in outcome.stdout
+    tested = sum(len(methods) for methods in json.loads(DOCUMENT.read_text())["paths"].values()) - 1
+    assert f"{tested} operations" in outcome.stdout or f"Tested: {tested}" in outcome.stdout

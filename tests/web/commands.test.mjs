@@ -122,6 +122,18 @@ test("commands of a closed session go over HTTP", async () => {
   assert.deepEqual(socket.sent, []);
 });
 
+test("a file is uploaded under its own name, and may then be named in a message", async () => {
+  const { session } = await opened();
+  const uploaded = { id: "file_1", name: "a.txt", path: "/data/a.txt", size: 5, media_type: "text/plain" };
+  network.answers.push(json(201, uploaded), json(201, uploaded));
+  assert.deepEqual(await session.upload(new File(["Hello"], "a.txt")), uploaded);
+  await session.upload(new Blob(["Hello"]), "b.txt");
+  const [{ url, method, body, headers }, other] = network.requests;
+  assert.deepEqual([url, method, headers["content-type"]], [`${base}/sessions/s/files`, "POST", undefined]);
+  assert.deepEqual([body.get("file").name, await body.get("file").text()], ["a.txt", "Hello"]);
+  assert.equal(other.body.get("file").name, "b.txt");
+});
+
 test("a session is created with its profile", async () => {
   network.answers.push(json(201, { id: "s1" }));
   assert.equal((await createSession({ base, profile: "demo" })).id, "s1");

@@ -1,0 +1,227 @@
+"""Uploads: where a file is taken in, and where it is asked for again; a file's bytes and its row stay together.
+
+The bytes are whole and on the disk before the row is written, and the row goes before the bytes do. What a crash leaves
+is therefore at most bytes without a row, which `recover` removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Final, ParamSpec, TypeVar
+
+import structlog
+from attrs import define, field, frozen
+
+from app.agents.base import File
+from app.errors import InvalidMessage, SessionNotFound, StorageFull, TooLarge
+from app.sessions.base import SessionStore, StoredFile
+from app.uploads.names import clean_name, on_disk
+from app.uploads.shelf import Incoming, Shelf
+from app.uploads.sniffing import HEAD, media_type_of
+
+log = structlog.get_logger()
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_WRITTEN_AT_ONCE: Final = 256 * 1024
+_THREADS: Final = 2
+_LOOKED_UP_AT_ONCE: Final = 500
+
+
+@frozen
+class Limits:
+    """What is refused (P6.6): the bytes of one file, the number of a session's files, and their bytes together."""
+
+    file_bytes: int
+    session_files: int
+    session_bytes: int
+
+
+@frozen
+class Claim:
+    """A file as a message names it: by its id, or as the original clients do, by its path (P4.3)."""
+
+    id: str | None = None
+    path: str | None = None
+
+
+class Uploads:
+    """The files of all sessions.
+
+    Args:
+        root: the folder that holds them.
+        sessions: keeps their rows.
+        clock: the time, aware.
+    """
+
+    def __init__(self, root: Path, sessions: SessionStore, limits: Limits, clock: Callable[[], datetime]) -> None:
+        self.limits = limits
+        self._shelf = Shelf(root)
+        self._sessions = sessions
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="uploads")
+        self._closing: set[asyncio.Task[File]] = set()
+
+    async def receive(self, session_id: str, name: str, chunks: AsyncIterator[bytes]) -> File:
+        """Keep a file. When this raises, or is cancelled before the last byte came, nothing is kept.
+
+        Args:
+            session_id: whose it is.
+            name: what the client calls it, unchecked.
+            chunks: its bytes, of which a few are in memory at a time.
+
+        Raises:
+            TooLarge: the file is over its limit, or the session's files would be over theirs.
+            StorageFull: the disk is.
+            SessionNotFound: the session was deleted meanwhile.
+        """
+        await self._check_room(session_id)
+        name = clean_name(name)
+        file_id = f"file_{secrets.token_hex(16)}"
+        with _disk_errors():
+            incoming = await self._in_thread(self._shelf.begin, session_id, on_disk(file_id, name))
+        try:
+            measure = await self._write(incoming, chunks)
+            media_type = media_type_of(bytes(measure.head), whole=measure.size <= HEAD)
+        except BaseException:
+            await asyncio.shield(self._in_thread(incoming.discard))
+            raise
+        row = StoredFile(
+            file_id, session_id, name, on_disk(file_id, name), media_type, measure.size, created_at=self._clock()
+        )
+        # Whoever leaves now leaves too late: a row that is being written can't be called back.
+        task = asyncio.create_task(self._keep(incoming, row))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return await asyncio.shield(task)
+
+    async def claimed(self, session_id: str, claims: Sequence[Claim]) -> tuple[File, ...]:
+        """The files that a message names.
+
+        Raises:
+            InvalidMessage: one of them is none of this session's files.
+        """
+        if not claims:
+            return ()
+        files = await self.of_session(session_id)
+        by_path = {file.path: file for file in files.values()}
+        found = []
+        for index, claim in enumerate(claims):
+            file = files.get(claim.id) if claim.id is not None else by_path.get(claim.path or "")
+            if file is None:
+                raise InvalidMessage(f"$.files[{index}]: not a file of this session")
+            found.append(file)
+        return tuple(found)
+
+    async def of_session(self, session_id: str) -> dict[str, File]:
+        """The session's files that are still there, by id."""
+        rows = await self._sessions.list_files(session_id)
+        if not rows:
+            return {}
+        there = await self._in_thread(lambda: [self._shelf.holds(session_id, row.stored_as) for row in rows])
+        return {row.id: self._file(row) for row, is_there in zip(rows, there, strict=True) if is_there}
+
+    async def clear(self, session_id: str) -> None:
+        """Remove the bytes of a session whose row is gone."""
+        await self._in_thread(self._shelf.clear, session_id)
+
+    async def recover(self) -> int:
+        """Remove the bytes that have no row; the answer is how many files they were."""
+        removed = 0
+        found = self._shelf.found()
+        while batch := await self._in_thread(lambda: list(islice(found, _LOOKED_UP_AT_ONCE))):
+            kept = await self._sessions.kept_files([file_id for file_id, _ in batch])
+            orphans = [path for file_id, path in batch if file_id not in kept]
+            await self._in_thread(_unlink, orphans)
+            removed += len(orphans)
+        await self._in_thread(self._shelf.sweep)
+        if removed:
+            log.info("uploads.recovered", removed=removed)
+        return removed
+
+    async def close(self) -> None:
+        """Let what is being kept be kept."""
+        if self._closing:
+            await asyncio.wait(self._closing)
+        self._threads.shutdown(wait=False)
+
+    async def _check_room(self, session_id: str) -> None:
+        rows = await self._sessions.list_files(session_id)
+        if len(rows) >= self.limits.session_files:
+            raise TooLarge(f"a session has at most {self.limits.session_files} files")
+        if sum(row.size for row in rows) >= self.limits.session_bytes:
+            raise TooLarge(f"the files of a session have at most {self.limits.session_bytes} bytes together")
+
+    async def _write(self, incoming: Incoming, chunks: AsyncIterator[bytes]) -> _Measure:
+        measure, waiting = _Measure(), bytearray()
+        async for chunk in chunks:
+            measure.add(chunk)
+            if measure.size > self.limits.file_bytes:
+                raise TooLarge(f"a file has at most {self.limits.file_bytes} bytes")
+            waiting += chunk
+            if len(waiting) >= _WRITTEN_AT_ONCE:
+                await self._write_out(incoming, waiting)
+        await self._write_out(incoming, waiting)
+        return measure
+
+    async def _write_out(self, incoming: Incoming, waiting: bytearray) -> None:
+        data = bytes(waiting)
+        waiting.clear()
+        with _disk_errors():
+            await self._in_thread(incoming.write, data)
+
+    async def _keep(self, incoming: Incoming, row: StoredFile) -> File:
+        limits = self.limits
+        try:
+            with _disk_errors():
+                await self._in_thread(incoming.keep)
+            await self._sessions.add_file(row, most_files=limits.session_files, most_bytes=limits.session_bytes)
+        except BaseException:
+            await self._in_thread(incoming.discard)
+            await self._in_thread(self._shelf.remove, row.session_id, row.stored_as)
+            raise
+        return self._file(row)
+
+    def _file(self, row: StoredFile) -> File:
+        return File(row.id, row.name, str(self._shelf.path(row.session_id, row.stored_as)), row.media_type, row.size)
+
+    def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+
+@define
+class _Measure:
+    """What is remembered of the bytes that went by."""
+
+    size: int = 0
+    head: bytearray = field(factory=bytearray)
+
+    def add(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        self.head += chunk[: HEAD - len(self.head)]
+
+
+@contextmanager
+def _disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise SessionNotFound("the session was deleted") from error
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFull("there is no room left to keep this file") from error
+        raise
+
+
+def _unlink(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
