@@ -26,6 +26,9 @@ async def recover(stores: Stores) -> int:
             await stores.log.archive(run_id)
         except RunNotFound:
             await stores.log.drop(run_id)
+        except ValueError:  # open, though every run was finished above: its row is lost
+            log.warning("run.unknown", run_id=run_id, hint="its session was lost with a damaged file")
+            await stores.log.drop(run_id)
     return len(unfinished)
 
 

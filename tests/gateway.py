@@ -1,5 +1,6 @@
 """A real server process, started, stopped and killed by tests; and the plain HTTP that they talk to it."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -30,12 +31,24 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 class Gateway:
-    """One data directory, and the process that serves it."""
+    """One data directory, and the process that serves it.
 
-    def __init__(self, folder: Path, command: tuple[str, ...] = ("-m", "app"), **settings: str) -> None:
+    Args:
+        asked_for: events of its log that the test brings about; they are no complaints.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        command: tuple[str, ...] = ("-m", "app"),
+        *,
+        asked_for: tuple[str, ...] = (),
+        **settings: str,
+    ) -> None:
         self.data_dir = folder / "data"
         self.url = ""
         self._errors = folder / "stderr.txt"
+        self._asked_for = DELIBERATE.union(asked_for)
         self._command = (sys.executable, *command, "serve", "--port", "0")
         self._environment = environment(**({"data_dir": str(self.data_dir), "agent": "demo"} | settings))
         self._process: subprocess.Popen[str] | None = None
@@ -67,7 +80,7 @@ class Gateway:
     @property
     def complaints(self) -> list[str]:
         """What stands in the log and should not: tracebacks, errors, lines of another form."""
-        return [line for line in self.stderr.splitlines() if _is_complaint(line)]
+        return [line for line in self.stderr.splitlines() if self._is_complaint(line)]
 
     @property
     def open_sockets(self) -> int:
@@ -108,16 +121,21 @@ class Gateway:
                 self._process.kill()
         assert self.complaints == [], self.complaints
 
+    def _is_complaint(self, line: str) -> bool:
+        try:
+            said = json.loads(line)
+        except ValueError:
+            return True
+        expected = said.get("event") in self._asked_for
+        return not expected and (said["level"] not in ("debug", "info") or "Traceback" in line)
+
+    def said(self, event: str) -> list[Json]:
+        """The lines of its log about an event."""
+        lines = [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
     def client(self, **options: Any) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, timeout=20, verify=False, **options)
-
-
-def _is_complaint(line: str) -> bool:
-    try:
-        said = json.loads(line)
-    except ValueError:
-        return True
-    return said.get("event") not in DELIBERATE and (said["level"] not in ("debug", "info") or "Traceback" in line)
 
 
 Launch = Callable[..., Gateway]
@@ -144,6 +162,19 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
             return gateway.start()
 
         yield launch_
+
+
+async def refusal(*arguments: str, **settings: str) -> str:
+    """What `runcast serve` says as it refuses to start."""
+    command = [sys.executable, "-m", "app", "serve", *arguments]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode not in (0, None)
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
 
 
 class LogPage(msgspec.Struct):

@@ -168,3 +168,11 @@ async def all_closed(gateway: Gateway, at_most: int) -> None:
     async with asyncio.timeout(PATIENCE):
         while gateway.open_sockets > at_most:  # noqa: ASYNC110 - /proc has no event to wait for
             await asyncio.sleep(0.02)
+
+
+async def says(gateway: Gateway, event: str, times: int = 1) -> list[Json]:
+    """Wait until the server's log has so many lines about an event."""
+    async with asyncio.timeout(PATIENCE):
+        while len(lines := gateway.said(event)) < times:  # noqa: ASYNC110 - a file has no event to wait for
+            await asyncio.sleep(0.02)
+        return lines

@@ -17,6 +17,7 @@ from attrs import frozen
 
 from app.errors import StoreUnavailable
 from app.events import Event
+from app.inspection import inspect
 from app.measures import Measures
 from app.runlog.base import Page, RunLog
 from app.runlog.codec import encode_segment
@@ -50,6 +51,7 @@ class _Files:
     def open(cls, path: Path, synchronous: Synchronous) -> _Files:
         lock = FileLock(path)
         try:
+            inspect(path)
             writer = SegmentWriter(path, synchronous)
             readers: SimpleQueue[SegmentReader] = SimpleQueue()
             for _ in range(_READERS):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import Executable
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from app.errors import StoreUnavailable
 from app.sessions.engine import writing
 from app.sessions.rows import AnyRow
 
@@ -22,6 +24,9 @@ class Database:
 
     A cancelled statement would cost its connection, and aiosqlite loses the thread of a connection that is closed
     while it works.
+
+    Raises:
+        StoreUnavailable: from `read` and `write`: a full disk, a damaged or locked file, a lost server.
     """
 
     def __init__(self, engine: AsyncEngine) -> None:
@@ -54,13 +59,27 @@ class Database:
         return await asyncio.shield(task)
 
     async def _read(self, query: Executable) -> Sequence[AnyRow]:
-        async with self._reader.connect() as connection:
-            return (await connection.execute(query)).all()
+        with _failures():
+            async with self._reader.connect() as connection:
+                return (await connection.execute(query)).all()
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        async with self._turn, self._writer.begin() as connection:
-            return await work(connection)
+        with _failures():
+            async with self._turn, self._writer.begin() as connection:
+                return await work(connection)
 
     async def _close(self, going_on: frozenset[asyncio.Task[Any]]) -> None:
         await asyncio.gather(*going_on, return_exceptions=True)
         await self._reader.dispose()
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """What is the database's failure, and not that of a statement or its values, is StoreUnavailable."""
+    try:
+        yield
+    except (DataError, IntegrityError, ProgrammingError):
+        raise
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        raise StoreUnavailable(f"the database could not be used: {reason}") from error

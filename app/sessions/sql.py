@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.inspection import inspect
 from app.sessions import ending, filing, starting
 from app.sessions.base import Listing, NewRun, Outcome, Run, Session, SessionStore, Started, StoredFile, Unfinished
 from app.sessions.database import Database
@@ -31,6 +33,8 @@ async def open_sessions(url: str, *, synchronous: Synchronous = "normal") -> Sql
     """
     # In a thread, since making an engine imports its driver and looks at the path.
     engine = await asyncio.to_thread(open_engine, url, synchronous=synchronous)
+    if engine.dialect.name == "sqlite":
+        await asyncio.to_thread(inspect, Path(engine.url.database or ""))
     await migrate(url)
     return SqlSessionStore(Database(engine))
 

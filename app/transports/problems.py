@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 
-from app.errors import InvalidMessage, Refusal
+from app.errors import InvalidMessage, Refusal, StoreUnavailable
 from app.measures import Measures
 from app.transports.bodies import Problem
 from app.transports.structuring import converter
@@ -100,9 +100,17 @@ def _unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[A
     return problem(500, "internal_error", "Internal error", detail, incident=incident)
 
 
+def _unavailable(request: Request[Any, Any, Any], error: StoreUnavailable) -> Response[Any]:
+    _count(request, "internal_error")
+    log.error("storage.failed", method=request.method, path=request.url.path, reason=str(error))
+    detail = "what the server keeps can't be read or written just now; nothing was changed"
+    return problem(503, "internal_error", "Storage unavailable", detail, headers={"retry-after": "5"})
+
+
 HANDLERS: Final[ExceptionHandlersMap] = {
     Refusal: _refused,
     HTTPException: _framework,
+    StoreUnavailable: _unavailable,
     Exception: _unexpected,
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent.parent
-AGENTS, CLIENTS = "faults/test_agents", "faults/test_clients"
+AGENTS, CLIENTS, STORAGE = "faults/test_agents", "faults/test_clients", "faults/test_storage"
 FOLLOW, LEAVE, SOCKET = "transports/test_follow", "server/test_viewers_that_leave", "transports/test_websocket"
 
 ROWS: dict[int, tuple[str, ...]] = {
@@ -19,6 +19,13 @@ ROWS: dict[int, tuple[str, ...]] = {
         "faults/test_drain::test_viewers_are_told_at_once_and_resume_after_the_restart",
         f"{CLIENTS}::test_many_viewers_are_told_at_once_and_each_resumes_exactly",
     ),
+    10: (f"{STORAGE}::test_a_full_disk_stops_nobody_from_reading_and_the_run_goes_on_when_there_is_room",),
+    11: (f"{STORAGE}::test_another_process_that_writes_is_waited_for_and_nobody_notices",),
+    12: (
+        f"{STORAGE}::test_events_that_a_damaged_file_lost_are_a_warning_and_a_gap",
+        f"{STORAGE}::test_rows_that_a_damaged_file_lost_are_a_warning_and_the_rest_is_served",
+    ),
+    13: (f"{STORAGE}::test_a_damaged_page_is_refused_at_the_start_by_the_name_of_its_file",),
     14: (f"{AGENTS}::test_an_agent_that_crashes_at_any_event_leaves_what_it_said_and_one_failure",),
     17: (f"{AGENTS}::test_an_event_of_fifty_megabytes_is_cut_and_says_so",),
     18: (f"{AGENTS}::test_values_that_json_cannot_say_break_nothing",),
@@ -39,7 +46,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
 }
 ELSEWHERE = {*range(3, 8), 24, 31}
-TO_COME = {8, 9, 10, 11, 12, 13, 15, 16, 21, 22, 23, 32}
+TO_COME = {8, 9, 15, 16, 21, 22, 23, 32}
 TESTS = [test for tests in ROWS.values() for test in tests]
 
 

@@ -1,27 +1,10 @@
 """A process that can't start as configured says why in one line."""
 
-import asyncio
-import subprocess
-import sys
-
 import pytest
 
-from tests.gateway import Gateway, Launch, environment
+from tests.gateway import Gateway, Launch, refusal
 
 pytestmark = pytest.mark.anyio
-
-
-async def refusal(*arguments: str, **settings: str) -> str:
-    """What `runcast serve` says as it refuses to start."""
-    command = [sys.executable, "-m", "app", "serve", *arguments]
-    done = await asyncio.to_thread(
-        subprocess.run, command, env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
-    )
-    assert done.returncode not in (0, None)
-    assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    return lines[0]
 
 
 async def test_a_second_process_on_a_data_directory_is_refused_and_harms_nobody(gateway: Gateway) -> None:
