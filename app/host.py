@@ -22,6 +22,7 @@ from app.agents.base import Agent, Turn
 from app.errors import AgentError, Fenced, RunNotFound
 from app.events import Event, RunCancelled, RunFailed, RunInput, RunStarted, StreamEnd, Terminal
 from app.recorder import Recorder
+from app.recorder_values import agents_own
 from app.runlog.archived import ArchivedLog
 from app.runlog.codec import encode_event
 from app.sessions.base import Outcome, Run, RunError, RunStatus, SessionStore
@@ -174,7 +175,7 @@ class HostedRun:
             case None:
                 return StreamEnd("")
             case AgentError():
-                return RunFailed(error.code, error.message)
+                return agents_own(RunFailed(error.code, error.message))
             case _:
                 return unexpected(error, run_id=self.run.id)
 

@@ -31,8 +31,18 @@ from app.events import (
     ThinkingStarted,
     ToolEvent,
     ToolStarted,
+    TurnThinking,
 )
-from app.recorder_values import capped_json, capped_object, capped_text, checked, clean_text, pieces, rendered
+from app.recorder_values import (
+    agents_own,
+    capped_json,
+    capped_object,
+    checked,
+    clean_text,
+    pieces,
+    rendered,
+    shown_text,
+)
 
 UNFINISHED = "(the run ended before this call did)"
 """The result of a tool call that the run's end cut short."""
@@ -101,7 +111,9 @@ class Recorder:
                 return self._tool_started(raw)
             case ToolEvent():
                 return self._tool_ended(raw)
-            case StreamEnd() | RunCancelled() | RunFailed():
+            case RunFailed():
+                return self.end(agents_own(raw))
+            case StreamEnd() | RunCancelled():
                 return self.end(raw)
             case RunStarted() | TextStarted() | ThinkingStarted():
                 return []
@@ -179,7 +191,7 @@ class Recorder:
             )
             call_id = next(reversed(self._calls))
         call = self._calls.pop(call_id)
-        result, cut = capped_text(rendered(raw.result))
+        result, cut = shown_text(rendered(raw.result))
         arguments, truncated = capped_object(raw.arguments) if raw.arguments else (call.arguments, call.truncated)
         event = evolve(
             raw,
@@ -212,6 +224,8 @@ class Recorder:
             case Custom():
                 data, truncated = capped_json(raw.data)
                 return evolve(raw, data=data, truncated=raw.truncated or truncated)
+            case TurnThinking():
+                return evolve(raw, thinking=shown_text(raw.thinking)[0])
             case ApprovalRequested():
                 arguments, _ = capped_object(raw.arguments)
                 return evolve(raw, arguments=arguments, call_id=raw.call_id or self._new_call_id(""))
@@ -225,7 +239,7 @@ class Recorder:
             case RunCancelled():
                 return evolve(terminal, content=terminal.content or self.content)
             case RunFailed():
-                message, _ = capped_text(terminal.message)
+                message, _ = shown_text(terminal.message)
                 return evolve(terminal, message=message)
 
     def _close_all(self) -> list[Event]:

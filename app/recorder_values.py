@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from attrs import evolve
 
-from app.events import Event, Usage
+from app.events import Event, RunFailed, Usage
 
 T = TypeVar("T")
 
 FIELD_LIMIT = 64 * 1024
 """Bytes of UTF-8 that tool arguments, a result or custom data may have; what is longer is cut (P6.6)."""
 
+NAME_LIMIT = 128
+"""Characters that a name or an id may have: of a tool, a call, a subagent, a custom event."""
+
+PROSE_LIMIT = 2048
+"""Characters that a reason or a comment may have."""
+
+_ENCODED_LIMIT: Final = 2 * FIELD_LIMIT
+"""Bytes of JSON that a text may become: control characters grow sixfold, and an event has at most 256 KiB (P6.6)."""
+
+_DIGEST: Final = 16
+_LIMITS: Final = {
+    **dict.fromkeys(("agent", "call_id", "incident", "name", "part", "tool_name"), NAME_LIMIT),
+    **dict.fromkeys(("comment", "reason"), PROSE_LIMIT),
+}
+_CODE: Final = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
+_THE_SERVERS: Final = frozenset({"internal_error", "run_interrupted", "deadline_exceeded", "agent_idle", "log_full"})
 _DEPTH = 32
 _PLAIN = (bool, int, float, list, tuple, set, frozenset, Mapping)
 _encode = msgspec.json.encode
 _decode = msgspec.json.Decoder().decode
 
 
-def _kinds(cls: type) -> tuple[tuple[str, tuple[type, ...]], ...]:
+def _kinds(cls: type) -> tuple[tuple[str, tuple[type, ...], int], ...]:
     # What is declared as Any or as a dict is made JSON, whatever it is; everything else has to be what it says.
     hints = get_type_hints(cls).items()
     scalars = ((name, hint) for name, hint in hints if hint is not Any and get_origin(hint) is not dict)
-    return tuple((name, get_args(hint) or (hint,)) for name, hint in scalars)
+    return tuple((name, get_args(hint) or (hint,), _LIMITS.get(name, sys.maxsize)) for name, hint in scalars)
 
 
 _FIELDS: Final = {cls: _kinds(cls) for cls in (*get_args(Event), Usage)}
@@ -35,6 +54,8 @@ _FIELDS: Final = {cls: _kinds(cls) for cls in (*get_args(Event), Usage)}
 def checked(event: T) -> T:
     """What an agent yielded, if every field has its declared type: one log entry that can't be read back is too many.
 
+    Names, ids, reasons and comments come back no longer than they may be.
+
     Raises:
         TypeError: it is no event, or a field has another type.
     """
@@ -42,13 +63,14 @@ def checked(event: T) -> T:
     if kinds_of is None:
         raise TypeError(f"an agent yields events or strings, not {type(event).__name__}")
     changes: dict[str, str] = {}
-    for name, kinds in kinds_of:
+    for name, kinds, limit in kinds_of:
         value = getattr(event, name)
         if not isinstance(value, kinds) or (isinstance(value, int) and not _is_plain(value)):
             expected = " or ".join(kind.__name__ for kind in kinds)
             raise TypeError(f"{type(event).__name__}.{name} must be {expected}, not {_as_text(value)[:50]!r}")
-        if isinstance(value, str) and (clean := clean_text(value)) is not value:
-            changes[name] = clean
+        if isinstance(value, str):
+            if (clean := clean_text(value)) is not value or len(value) > limit:
+                changes[name] = _short(clean, limit)
         elif isinstance(value, Usage):
             checked(value)
     return evolve(event, **changes) if changes else event  # type: ignore[misc]
@@ -65,6 +87,21 @@ def clean_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _short(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    if limit == NAME_LIMIT:  # two names that begin alike must stay two
+        return f"{text[: limit - _DIGEST - 1]}~{hashlib.sha256(text.encode()).hexdigest()[:_DIGEST]}"
+    return text[:limit]
+
+
+def agents_own(failed: RunFailed) -> RunFailed:
+    """A failure that the agent declares: with a code of its own, but none that only the server can know (P7.4)."""
+    if _CODE.fullmatch(failed.code) and failed.code not in _THE_SERVERS:
+        return failed
+    return evolve(failed, code="agent_error")
 
 
 def rendered(value: Any) -> str:
@@ -89,6 +126,12 @@ def capped_text(text: str, limit: int = FIELD_LIMIT) -> tuple[str, bool]:
     return raw[:limit].decode(errors="ignore"), True
 
 
+def shown_text(text: str) -> tuple[str, bool]:
+    """`text` cut so that it fits into an event however its characters are escaped, and whether it was cut."""
+    kept, cut = capped_text(text)
+    return (kept, cut) if _fits(kept) else (capped_text(kept, FIELD_LIMIT // 3)[0], True)
+
+
 def capped_json(value: Any) -> tuple[Any, bool]:
     """`value` as JSON; when its JSON text is over the limit, the beginning of that text instead."""
     plain = _json(value)
@@ -108,10 +151,17 @@ def pieces(text: str, limit: int = FIELD_LIMIT) -> Iterator[str]:
     """`text` in pieces of at most `limit` bytes: the agent's text is split, never cut (P6.6)."""
     while True:
         piece, cut = capped_text(text, limit)
-        yield piece
+        if _fits(piece):
+            yield piece
+        else:
+            yield from pieces(piece, limit // 3)
         if not cut:
             return
         text = text[len(piece) :]
+
+
+def _fits(text: str) -> bool:
+    return len(text) * 6 <= _ENCODED_LIMIT or len(_encode(text)) <= _ENCODED_LIMIT
 
 
 def _json(value: Any) -> Any:

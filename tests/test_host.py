@@ -100,6 +100,8 @@ async def test_what_is_said_after_the_end_is_discarded(open_house):
     [
         (AgentError("out of fuel"), RunFailed("agent_error", "out of fuel")),
         (AgentError("hot", code="own_code"), RunFailed("own_code", "hot")),
+        (AgentError("hot", code="run_interrupted"), RunFailed("agent_error", "hot")),
+        (AgentError("hot", code="Not A Code"), RunFailed("agent_error", "hot")),
         (MaxIterationsReached("too far"), RunFailed("max_iterations", "too far")),
     ],
 )

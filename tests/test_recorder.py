@@ -1,5 +1,6 @@
 """The recorder: whatever an agent says, in whatever order, what is logged is complete and well nested."""
 
+import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +36,7 @@ from app.events import (
 )
 from app.position import Position
 from app.recorder import UNFINISHED, Recorder
-from app.recorder_values import FIELD_LIMIT
+from app.recorder_values import FIELD_LIMIT, NAME_LIMIT, PROSE_LIMIT
 from app.runlog.codec import decode_event, encode_event
 
 Raw = Event | str
@@ -346,6 +347,63 @@ def test_a_terminals_content_is_whole_and_its_message_is_not():
     long = "x" * (FIELD_LIMIT * 3)
     assert record(long)[-1] == StreamEnd(long)
     assert record(end=RunFailed("agent_error", long))[-1] == RunFailed("agent_error", long[:FIELD_LIMIT])
+
+
+HOSTILE = ["x" * 300_000, "\0" * 300_000, '"' * 300_000, "€" * 100_000, "😀" * 100_000, "\n\x7f\u2028" * 80_000]
+
+
+@pytest.mark.parametrize("huge", HOSTILE, ids=lambda huge: ascii(huge[0]))
+def test_no_event_but_the_first_and_the_last_is_over_256_kibibytes_on_the_wire(huge):
+    events = record(
+        huge,
+        ThinkingDelta(huge, agent=huge),
+        ThinkingEnd(agent=huge),
+        ToolStarted(huge, {huge: huge}, call_id=huge, agent=huge),
+        ToolEvent(huge, {huge: huge}, huge, success=True, call_id=huge, agent=huge),
+        TurnThinking(huge, agent=huge),
+        ApprovalRequested(huge, {huge: huge}, reason=huge, call_id=huge),
+        ApprovalResolved(huge, approved=True, comment=huge),
+        Custom(huge, {huge: huge}),
+        end=RunCancelled("", huge),
+    )
+    sizes = [len(f.json) for seq, event in enumerate(events[1:-1], 2) for f in Native().frames(Position(1, seq), event)]
+    assert max(sizes) <= 256 * 1024
+    assert "".join(event.delta for event in events if isinstance(event, TextDelta)) == huge
+    assert "".join(event.delta for event in events if isinstance(event, ThinkingDelta)) == huge
+    (last,) = Native().frames(Position(1, len(events)), events[-1])
+    assert json.loads(last.json)["content"] == huge
+    assert len(events[-1].reason) == PROSE_LIMIT
+    assert_complete(events)
+
+
+def test_long_names_stay_apart_and_calls_still_find_their_ends():
+    one, two = "x" * 500 + "1", "x" * 500 + "2"
+    first, second, end_two, end_one = body(
+        ToolStarted(one, {}, call_id=one, agent=one),
+        ToolStarted(two, {}, call_id=two, agent=two),
+        ToolEvent(two, {}, "2", success=True, call_id=two, agent=two),
+        ToolEvent(one, {}, "1", success=True, call_id=one, agent=one),
+    )
+    assert (first.call_id, first.tool_name, first.agent) == (end_one.call_id, end_one.tool_name, end_one.agent)
+    assert (second.call_id, second.tool_name, second.agent) == (end_two.call_id, end_two.tool_name, end_two.agent)
+    assert len({first.call_id, second.call_id, first.tool_name, second.tool_name}) == 2
+    assert {len(first.call_id), len(second.agent or "")} == {NAME_LIMIT}
+
+
+@pytest.mark.parametrize("code", ["out_of_fuel", "max_iterations", "agent_error", "e404"])
+def test_an_agent_may_fail_with_a_code_of_its_own(code):
+    assert record(RunFailed(code, "no"))[-1] == RunFailed(code, "no")
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        *("", "Out of fuel", "out-of-fuel", "x" * 65, "1", "über", "a\n"),
+        *("internal_error", "run_interrupted", "deadline_exceeded", "agent_idle", "log_full"),
+    ],
+)
+def test_a_code_that_is_none_or_that_only_the_server_can_know_is_not_taken_from_an_agent(code):
+    assert record(RunFailed(code, "no"))[-1] == RunFailed("agent_error", "no")
 
 
 # what no event should hold
