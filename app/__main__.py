@@ -87,6 +87,19 @@ def tail(session: str, url: str | None, after: str | None) -> None:
 
 
 @main.command()
+@click.argument("principal")
+@_clear_errors
+def key(principal: str) -> None:
+    """Make an API key for PRINCIPAL: the key itself, for whoever calls, and the entry that the gateway keeps of it."""
+    from app.transports.auth.keys import mint  # noqa: PLC0415 - the other commands make none
+
+    made = mint(principal)
+    click.echo(f"key:   {made.key}")
+    click.echo(f"entry: {made.entry}")
+    click.echo("The key is shown this once; the entry belongs in RUNCAST_API_KEYS or RUNCAST_API_KEYS_FILE.", err=True)
+
+
+@main.command()
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing.")
 @_clear_errors
 def openapi(output: Path | None) -> None:

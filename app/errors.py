@@ -10,6 +10,7 @@ RuncastError                      code                  HTTP  close
 │   ├── RunNotFound               run_not_found         404   4004
 │   ├── RunActive                 run_active            409   4400
 │   ├── IdempotencyMismatch       idempotency_mismatch  422   4400
+│   ├── Unauthenticated           unauthenticated       401   4401
 │   ├── ForbiddenOrigin           forbidden_origin      403   4403
 │   ├── TooLarge                  too_large             413   1009
 │   ├── StorageFull               storage_full          507   1011
@@ -113,6 +114,24 @@ class IdempotencyMismatch(Refusal):
     code = "idempotency_mismatch"
     status = 422
     title = "Idempotency key reused with another body"
+
+
+class Unauthenticated(Refusal):
+    """Nobody is known by what the caller showed (P6.1, P6.2).
+
+    Args:
+        message: why; it says nothing about tokens whose signature is wrong.
+        given: whether anything was shown at all.
+    """
+
+    code = "unauthenticated"
+    status = 401
+    close_code = 4401
+    title = "Not authenticated"
+
+    def __init__(self, message: str, *, given: bool) -> None:
+        super().__init__(message)
+        self.given = given
 
 
 class ForbiddenOrigin(Refusal):

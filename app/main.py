@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any, Final
+from typing import Any
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
+from litestar.openapi.spec import Components, SecurityScheme
 from litestar.router import Router
+from litestar.types import Scope
 
 from app.agents.loader import Profiles, load_profiles
 from app.dialects.native import Native
@@ -27,16 +30,31 @@ from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog
 from app.sessions.sql import open_sessions
 from app.settings import Settings
-from app.transports import files, metrics, pages, problems, runs, service, sessions, sse, viewing, websocket
+from app.transports import (
+    files,
+    metrics,
+    pages,
+    problems,
+    runs,
+    service,
+    sessions,
+    sse,
+    tickets,
+    viewing,
+    websocket,
+)
 from app.transports.access_log import AccessLog
+from app.transports.auth.authenticator import OPEN, Authenticator, Guard
+from app.transports.auth.jwt_tokens import JwtTokens
+from app.transports.auth.keys import ApiKeys
+from app.transports.auth.principals import Tokens
+from app.transports.auth.tickets import Tickets, kept_secret
+from app.transports.auth.watched_file import watching
 from app.transports.cattrs_plugin import CattrsPlugin
 from app.transports.exposition import Exposition
 from app.transports.origins import OriginMiddleware, Origins, cors
 from app.transports.sse import StreamOptions
 from app.uploads.desk import Limits, Uploads
-
-_LOCAL: Final = "local"
-"""The principal while nobody has to authenticate (P6.3)."""
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -46,6 +64,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         ConfigurationError: the settings or the profiles are wrong.
     """
     settings = settings or Settings.from_environment(os.environ)
+    tokens = _tokens(settings)
     profiles = load_profiles(settings.agent, settings.profiles)
     origins = Origins(settings.allowed_origins)
     measures = Measures()
@@ -60,27 +79,37 @@ def create_app(settings: Settings | None = None) -> Litestar:
             measures.loop = stack.enter_context(Watchdog())
             try:
                 app.state.registry = await stack.enter_async_context(open_registry(settings, profiles, measures))
+                app.state.authenticator = Authenticator(tokens, await _tickets(settings))
             except Exception as error:
                 app.state.failure = error  # for who can say it better than a lifespan's traceback
                 raise
+            await stack.enter_async_context(watching(tokens.files if tokens is not None else ()))
             yield
 
     async def provide_registry(state: State) -> RunRegistry:
         return state.registry  # type: ignore[no-any-return]
+
+    async def provide_authenticator(state: State) -> Authenticator:
+        return state.authenticator  # type: ignore[no-any-return]
+
+    async def provide_principal(scope: Scope) -> str:
+        return scope["user"]  # type: ignore[no-any-return]
 
     return Litestar(
         route_handlers=[Router(settings.base_path or "/", route_handlers=_routes())],
         lifespan=[lifespan],
         dependencies={
             "registry": Provide(provide_registry),
-            "principal": Provide(lambda: _LOCAL, sync_to_thread=False),
+            "authenticator": Provide(provide_authenticator),
+            "principal": Provide(provide_principal),
             "stream_options": Provide(lambda: options, sync_to_thread=False),
             "max_upload_bytes": Provide(lambda: settings.max_upload_bytes, sync_to_thread=False),
             "origins": Provide(lambda: origins, sync_to_thread=False),
             "exposition": Provide(lambda: exposition, sync_to_thread=False),
         },
         state=State({"measures": measures}),
-        middleware=[AccessLog(), OriginMiddleware(origins)],
+        middleware=[AccessLog(), OriginMiddleware(origins), Guard()],
+        security=[{"bearer": []}],
         cors_config=cors(settings.allowed_origins),
         plugins=[CattrsPlugin()],
         exception_handlers=problems.HANDLERS,
@@ -141,6 +170,7 @@ def _routes() -> list[Any]:
         runs.get_run,
         runs.cancel_run,
         runs.read_log,
+        tickets.create_ticket,
         service.list_profiles,
         service.live,
         service.ready,
@@ -153,11 +183,35 @@ def _upload_limits(settings: Settings) -> Limits:
     return Limits(settings.max_upload_bytes, settings.max_session_files, settings.max_session_file_bytes)
 
 
+def _tokens(settings: Settings) -> Tokens | None:
+    match settings.auth:
+        case "none":
+            return None
+        case "keys":
+            return ApiKeys(settings.api_keys, settings.api_keys_file)
+        case "jwt":
+            return JwtTokens(
+                settings.jwt_secret,
+                settings.jwt_keys_file,
+                audience=settings.jwt_audience,
+                issuer=settings.jwt_issuer,
+            )
+
+
+async def _tickets(settings: Settings) -> Tickets:
+    if settings.secret is not None:
+        return Tickets(settings.secret.encode())
+    return Tickets(await asyncio.to_thread(kept_secret, settings.data_dir / "ticket-secret"))
+
+
 def _openapi(base_path: str) -> OpenAPIConfig:
+    bearer = SecurityScheme("http", scheme="bearer", description="An API key or a JWT, where the server asks for one.")
+    ticket = SecurityScheme("apiKey", name="ticket", security_scheme_in="query", description="Made by `createTicket`.")
     return OpenAPIConfig(
         title="Runcast",
         version=version("runcast"),
         description="An event-streaming gateway for AI-agent runs: any agent in, any client out, nothing lost.",
-        path=f"{base_path}/schema",
+        openapi_router=Router(f"{base_path}/schema", route_handlers=[], include_in_schema=False, opt=OPEN),
         render_plugins=[],
+        components=Components(security_schemes={"bearer": bearer, "ticket": ticket}),
     )

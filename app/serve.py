@@ -17,10 +17,10 @@ def serve(settings: Settings) -> None:
     Raises:
         ConfigurationError: the process can't start as configured.
     """
-    if not is_loopback(settings.host) and not settings.allow_anonymous:
+    if settings.auth == "none" and not is_loopback(settings.host) and not settings.allow_anonymous:
         raise ConfigurationError(
             f"{settings.host} can be reached by others and nobody has to authenticate: "
-            "listen on 127.0.0.1, or set RUNCAST_ALLOW_ANONYMOUS=true"
+            "set RUNCAST_AUTH=keys or jwt, listen on 127.0.0.1, or set RUNCAST_ALLOW_ANONYMOUS=true"
         )
     app = create_app(settings)
 

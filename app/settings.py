@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Literal, get_type_hints
+from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from attrs import Attribute, field, fields, frozen
 
@@ -33,6 +33,18 @@ def _at_most(high: float) -> Callable[[Any, Attribute[Any], float], None]:
             raise ValueError(f"{PREFIX}{attribute.name.upper()} must be at most {high:g}, not {value:g}")
 
     return check
+
+
+_SHORTEST_SECRET: Final = 32
+_FEWEST_CHARACTERS: Final = 8
+
+
+def _is_secret(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    if value is None:
+        return
+    if len(value.encode()) < _SHORTEST_SECRET or len(set(value)) < _FEWEST_CHARACTERS:  # and it is not shown
+        name = f"{PREFIX}{attribute.name.upper()}"
+        raise ValueError(f"{name} must be {_SHORTEST_SECRET} bytes of random text or more: `openssl rand -hex 32`")
 
 
 def _base_path(text: str) -> str:
@@ -64,6 +76,15 @@ class Settings:
         base_path: a prefix of every route, as `/runcast`.
         allowed_origins: foreign origins whose pages may connect (P6.4).
         allow_anonymous: listen on an address that others can reach although nobody has to authenticate (P6.1).
+        auth: how callers are told: not at all, by API keys, or by JWT (P6.1).
+        api_keys: `principal:sha256` entries.
+        api_keys_file: a file of them, one a line, read again when it changes.
+        jwt_secret: the key of HS256 tokens.
+        jwt_keys_file: a JWK set, or public keys as PEM, for RS256 and ES256 tokens; read again when it changes.
+        jwt_audience: what the `aud` of a token must name.
+        jwt_issuer: what the `iss` of a token must be.
+        secret: what tickets are signed with (P6.2); without it, a secret is made and kept in the data directory.
+        token: what `runcast tail` shows to the gateway; the gateway itself has no use for it.
         max_message_bytes: the longest WebSocket frame and HTTP body that is read (P4.2).
         max_upload_bytes: the largest file that is taken in (P6.6).
         max_session_files: how many files a session may have.
@@ -84,6 +105,15 @@ class Settings:
     base_path: str = field(default="", converter=_base_path)
     allowed_origins: tuple[str, ...] = field(factory=tuple, converter=_origins)
     allow_anonymous: bool = False
+    auth: Literal["none", "keys", "jwt"] = "none"
+    api_keys: tuple[str, ...] = field(factory=tuple, repr=False)
+    api_keys_file: Path | None = None
+    jwt_secret: str | None = field(default=None, repr=False, validator=_is_secret)
+    jwt_keys_file: Path | None = None
+    jwt_audience: str | None = None
+    jwt_issuer: str | None = None
+    secret: str | None = field(default=None, repr=False, validator=_is_secret)
+    token: str | None = field(default=None, repr=False)
     max_message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least(1024))
     max_upload_bytes: int = field(default=20 * 1024 * 1024, validator=_at_least(1024))
     max_session_files: int = field(default=100, validator=_at_least(0))
@@ -138,7 +168,7 @@ def _read(name: str, kind: Any, text: str) -> Any:
         return _path(name, text)
     if kind == tuple[str, ...]:
         return tuple(part.strip() for part in text.split(",") if part.strip())
-    choices = getattr(kind, "__args__", None)
+    choices = get_args(kind) if get_origin(kind) is Literal else ()
     if choices and text not in choices:
         raise ValueError(f"{variable(name)} must be one of {', '.join(choices)}, not {text!r}")
     return text

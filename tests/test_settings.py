@@ -32,6 +32,15 @@ def test_every_variable_is_read():
             "RUNCAST_BASE_PATH": "runcast/v1/",
             "RUNCAST_ALLOWED_ORIGINS": "https://App.example, http://localhost:3000,",
             "RUNCAST_ALLOW_ANONYMOUS": "Yes",
+            "RUNCAST_AUTH": "jwt",
+            "RUNCAST_API_KEYS": "ada:0, bob:1",
+            "RUNCAST_API_KEYS_FILE": "/etc/runcast/keys",
+            "RUNCAST_JWT_SECRET": "an HS256 secret that is long enough to be one",
+            "RUNCAST_JWT_KEYS_FILE": "jwks.json",
+            "RUNCAST_JWT_AUDIENCE": "runcast",
+            "RUNCAST_JWT_ISSUER": "https://id.example",
+            "RUNCAST_SECRET": "a secret for tickets, as long as it has to be",
+            "RUNCAST_TOKEN": "rc_token",
             "RUNCAST_MAX_MESSAGE_BYTES": "1024",
             "RUNCAST_SEND_TIMEOUT": "0.5",
             "RUNCAST_DISCONNECT_GRACE": "0",
@@ -49,6 +58,15 @@ def test_every_variable_is_read():
         base_path="/runcast/v1",
         allowed_origins=("https://app.example", "http://localhost:3000"),
         allow_anonymous=True,
+        auth="jwt",
+        api_keys=("ada:0", "bob:1"),
+        api_keys_file=Path("/etc/runcast/keys"),
+        jwt_secret="an HS256 secret that is long enough to be one",
+        jwt_keys_file=Path("jwks.json"),
+        jwt_audience="runcast",
+        jwt_issuer="https://id.example",
+        secret="a secret for tickets, as long as it has to be",
+        token="rc_token",
         max_message_bytes=1024,
         send_timeout=0.5,
         disconnect_grace=0.0,
@@ -90,6 +108,11 @@ def test_a_flag_has_several_spellings(text):
         ("allowed_origins", "https://app.example, ftp://files.example"),
         ("allowed_origins", "null"),
         ("allow_anonymous", "maybe"),
+        ("auth", "basic"),
+        ("jwt_secret", "short"),
+        ("jwt_secret", "x" * 64),
+        ("jwt_secret", "é" * 15 + "x"),
+        ("secret", "31 bytes are not enough for it."),
         ("max_message_bytes", "8MiB"),
         ("max_message_bytes", "1023"),
         ("send_timeout", "0"),
@@ -108,6 +131,16 @@ def test_a_flag_has_several_spellings(text):
 def test_a_bad_value_is_refused_by_the_name_of_its_variable(name, text):
     with pytest.raises(ConfigurationError, match=rf"^{variable(name)} .*"):
         Settings.from_environment({variable(name): text})
+
+
+@pytest.mark.parametrize("name", ["jwt_secret", "secret"])
+def test_a_secret_is_shown_neither_in_a_refusal_nor_in_a_representation(name):
+    with pytest.raises(ConfigurationError) as refused:
+        Settings.from_environment({variable(name): "canary"})
+    assert "canary" not in str(refused.value)
+    secrets = {"api_keys": "canary", "token": "canary", name: "canary and enough letters to be a secret"}
+    settings = Settings.from_environment({variable(name): text for name, text in secrets.items()})
+    assert "canary" not in repr(settings)
 
 
 def test_a_bad_choice_is_told_the_good_ones():

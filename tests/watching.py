@@ -93,9 +93,11 @@ async def _texts(socket: ClientConnection) -> AsyncIterator[Item]:
 
 
 @asynccontextmanager
-async def watch_sse(gateway: Gateway, path: str, after: str | None = None, **options: Any) -> AsyncIterator[Watch]:
+async def watch_sse(
+    gateway: Gateway, path: str, after: str | None = None, *, params: dict[str, str] | None = None, **options: Any
+) -> AsyncIterator[Watch]:
     """Follow what a path leads to."""
-    params = {"after": after} if after is not None else {}
+    params = {**(params or {}), **({"after": after} if after is not None else {})}
     async with (
         gateway.client() as http,
         aconnect_sse(http, "GET", path, params=params, **options) as source,

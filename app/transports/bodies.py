@@ -50,6 +50,21 @@ class StartRun:
 
 
 @frozen(kw_only=True, slots=False)
+class CreateTicket:
+    """The session that a ticket is for."""
+
+    session_id: str
+
+
+@frozen(kw_only=True, slots=False)
+class TicketView:
+    """A ticket, and the seconds for which it opens streams."""
+
+    ticket: str
+    expires_in: int
+
+
+@frozen(kw_only=True, slots=False)
 class SessionView:
     """One conversation."""
 

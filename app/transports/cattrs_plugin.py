@@ -52,6 +52,15 @@ class OperationSpec(Operation):
 
 
 @dataclass
+class OpenOperationSpec(OperationSpec):
+    """An operation that needs no credentials, whatever the document says of all the others."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.security = []
+
+
+@dataclass
 class OptionalBodySpec(OperationSpec):
     """An operation that can do without its body."""
 

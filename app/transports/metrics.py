@@ -11,6 +11,7 @@ from litestar.params import SkipValidation
 
 from app.transports.access_log import PROBE
 from app.transports.exposition import Exposition
+from app.transports.problems import declared
 
 _MEDIA_TYPE: Final = "text/plain"
 
@@ -21,7 +22,10 @@ _MEDIA_TYPE: Final = "text/plain"
     summary="Numbers for Prometheus",
     media_type=_MEDIA_TYPE,
     opt=PROBE,
-    responses={200: ResponseSpec(str, media_type=_MEDIA_TYPE, generate_examples=False, description="The numbers.")},
+    responses={
+        200: ResponseSpec(str, media_type=_MEDIA_TYPE, generate_examples=False, description="The numbers."),
+        **declared(),
+    },
 )
 async def metrics(
     request: Request[Any, Any, Any], exposition: NamedDependency[SkipValidation[Exposition]]

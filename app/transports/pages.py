@@ -10,6 +10,8 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
+from app.transports.auth.authenticator import OPEN
+
 _INDEX: Final = "index.html"
 _MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -47,4 +49,4 @@ def _page(name: str, body: bytes) -> HTTPRouteHandler:
             return Response(b"", status_code=304, headers=headers)
         return Response(body, media_type=_MEDIA_TYPES[_suffix(name)], headers=headers)
 
-    return get("/" if name == _INDEX else f"/{name}", name=name, include_in_schema=False)(page)
+    return get("/" if name == _INDEX else f"/{name}", name=name, include_in_schema=False, opt=OPEN)(page)

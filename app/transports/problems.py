@@ -11,7 +11,7 @@ from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.types import ExceptionHandlersMap
 
-from app.errors import InvalidMessage, Refusal, StoreUnavailable
+from app.errors import InvalidMessage, Refusal, StoreUnavailable, Unauthenticated
 from app.measures import Measures
 from app.transports.bodies import Problem
 from app.transports.structuring import converter
@@ -51,8 +51,14 @@ def problem(
 
 def of_refusal(refusal: Refusal) -> Response[Any]:
     """A refusal as a response."""
-    headers = {"retry-after": "1"} if refusal.status in (429, 503) else None
-    return problem(refusal.status, refusal.code, refusal.title, str(refusal), headers=headers)
+    return problem(refusal.status, refusal.code, refusal.title, str(refusal), headers=_headers(refusal))
+
+
+def _headers(refusal: Refusal) -> dict[str, str] | None:
+    if isinstance(refusal, Unauthenticated):
+        error = ', error="invalid_token"' if refusal.given else ""
+        return {"www-authenticate": f'Bearer realm="runcast"{error}'}
+    return {"retry-after": "1"} if refusal.status in (429, 503) else None
 
 
 def _refused(request: Request[Any, Any, Any], refusal: Refusal) -> Response[Any]:
@@ -116,7 +122,15 @@ HANDLERS: Final[ExceptionHandlersMap] = {
 
 
 def declared(*refusals: type[Refusal]) -> dict[int, ResponseSpec]:
-    """The problem responses that a route declares, by status; a refusal of malformed parameters is always one."""
+    """The problem responses that a guarded route declares, by status.
+
+    Refusals of malformed parameters and of unknown callers are always among them.
+    """
+    return declared_open(Unauthenticated, *refusals)
+
+
+def declared_open(*refusals: type[Refusal]) -> dict[int, ResponseSpec]:
+    """The same of a route that anybody may call."""
     by_status: dict[int, list[str]] = {400: ["invalid_message"]}
     for refusal in refusals:
         by_status.setdefault(refusal.status, []).append(refusal.code)

@@ -22,6 +22,7 @@ from app.errors import (
     SessionNotFound,
     TooLarge,
 )
+from app.transports.auth.authenticator import BY_TICKET
 from app.transports.bodies import MAX_KEY, RunList, RunView, StartRun, run_view
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.commands import new_message
@@ -65,6 +66,7 @@ _SAME: Final = ResponseSpec(RunView, generate_examples=False, description="The r
             Draining,
         ),
     },
+    **BY_TICKET,
 )
 async def start_run(
     session_id: FromPath[str],
@@ -119,6 +121,7 @@ async def get_run(
     summary="Cancel a run",
     status_code=202,
     responses=declared(SessionNotFound, RunNotFound, ForbiddenOrigin),
+    **BY_TICKET,
 )
 async def cancel_run(
     session_id: FromPath[str], run_id: FromPath[str], registry: Registry, principal: NamedDependency[str]
@@ -145,6 +148,7 @@ class LogPage:
         200: ResponseSpec(LogPage, generate_examples=False, description="Messages, oldest first."),
         **declared(BadPosition, SessionNotFound, RunNotFound, Draining),
     },
+    **BY_TICKET,
 )
 async def read_log(
     session_id: FromPath[str],

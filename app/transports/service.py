@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Final
 
 from litestar import get
-from litestar.di import NamedDependency
 
 from app.errors import Draining, NotReady
 from app.transports.access_log import PROBE
+from app.transports.auth.authenticator import OPEN
 from app.transports.bodies import Health, ProfileList, ProfileView
+from app.transports.cattrs_plugin import OpenOperationSpec
 from app.transports.parameters import Registry
-from app.transports.problems import declared
+from app.transports.problems import declared, declared_open
 
 _WELL: Final = Health(status="ok")
 
 
-@get("/profiles", operation_id="listProfiles", summary="List profiles")
-async def list_profiles(registry: Registry, principal: NamedDependency[str]) -> ProfileList:  # noqa: ARG001
+@get("/profiles", operation_id="listProfiles", summary="List profiles", responses=declared())
+async def list_profiles(registry: Registry) -> ProfileList:
     """The agents that can be talked to."""
     default = registry.profiles.default.name
     views = [
@@ -27,7 +28,13 @@ async def list_profiles(registry: Registry, principal: NamedDependency[str]) -> 
     return ProfileList(items=views, next=None)
 
 
-@get("/health/live", operation_id="healthLive", summary="Is the process alive?", opt=PROBE)
+@get(
+    "/health/live",
+    operation_id="healthLive",
+    summary="Is the process alive?",
+    operation_class=OpenOperationSpec,
+    opt={**PROBE, **OPEN},
+)
 async def live() -> Health:
     """Answers as long as the process does."""
     return _WELL
@@ -37,8 +44,9 @@ async def live() -> Health:
     "/health/ready",
     operation_id="healthReady",
     summary="Can the process serve?",
-    opt=PROBE,
-    responses=declared(Draining, NotReady),
+    operation_class=OpenOperationSpec,
+    opt={**PROBE, **OPEN},
+    responses=declared_open(Draining, NotReady),
 )
 async def ready(registry: Registry) -> Health:
     """Answers 200 while the stores answer within two seconds and the process is not shutting down, else 503."""

@@ -25,6 +25,7 @@ from app.dialects.native import Native
 from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
 from app.measures import Measures, ViewerCount
 from app.position import Position
+from app.transports.auth.authenticator import BY_TICKET
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.cutting import Patience, cut
 from app.transports.parameters import After, LastEventId, Registry, RunEvent, start_of
@@ -223,6 +224,7 @@ _EVENTS: Final = ResponseSpec(
     media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
     responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, Draining)},
+    **BY_TICKET,
 )
 async def follow_session(
     session_id: FromPath[str],
@@ -245,6 +247,7 @@ async def follow_session(
     media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
     responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RunNotFound, Draining)},
+    **BY_TICKET,
 )
 async def follow_run(
     session_id: FromPath[str],

@@ -27,6 +27,8 @@ from app.errors import BadPosition, InvalidJson, InvalidMessage, RateLimited, Re
 from app.measures import ViewerCount
 from app.registry import RunRegistry
 from app.transports.access_log import tell
+from app.transports.auth.authenticator import Authenticator
+from app.transports.auth.credentials import answer_to
 from app.transports.commands import (
     CancelCommand,
     Command,
@@ -71,14 +73,16 @@ Socket = WebSocket[Any, Any, Any]
 
 
 class Connection:
-    """One open WebSocket: its commands and its replies."""
+    """One open WebSocket: its commands and its replies.
 
-    def __init__(
-        self, socket: Socket, registry: RunRegistry, principal: str, session_id: str, options: StreamOptions
-    ) -> None:
+    Attributes:
+        principal: who sends the commands, once that is known.
+    """
+
+    def __init__(self, socket: Socket, registry: RunRegistry, session_id: str, options: StreamOptions) -> None:
         self._socket = socket
         self._registry = registry
-        self._principal = principal
+        self.principal = ""
         self._session_id = session_id
         self._sending = anyio.CancelScope()
         self._patience = Patience(socket.scope, options.send_timeout, self._sending.cancel)
@@ -165,10 +169,10 @@ class Connection:
     async def _carry_out(self, command: Command) -> str | None:
         match command:
             case MessageCommand():
-                started = await self._registry.start(self._principal, self._session_id, new_message(command))
+                started = await self._registry.start(self.principal, self._session_id, new_message(command))
                 return started.run.id
             case CancelCommand():
-                run = await self._registry.cancel(self._principal, self._session_id, command.run_id)
+                run = await self._registry.cancel(self.principal, self._session_id, command.run_id)
                 return run.id
             case PingCommand():
                 return None
@@ -202,17 +206,18 @@ async def session_lifespan(
     socket: Socket,
     session_id: FromPath[str],
     registry: NamedDependency[SkipValidation[RunRegistry]],
-    principal: NamedDependency[str],
+    authenticator: NamedDependency[SkipValidation[Authenticator]],
     stream_options: NamedDependency[SkipValidation[StreamOptions]],
     origins: NamedDependency[SkipValidation[Origins]],
     after: After = None,
 ) -> AsyncIterator[None]:
     """Accept, attach a viewer, and keep its sender running for as long as the listener reads."""
-    await socket.accept()
-    connection = Connection(socket, registry, principal, session_id, stream_options)
+    await socket.accept(subprotocols=answer_to(socket.scope))
+    connection = Connection(socket, registry, session_id, stream_options)
     socket.state.connection = connection
     try:
         origins.check(socket.scope)
+        principal = connection.principal = authenticator.principal(socket.scope, session_id)
         start = start_of(after, None)
         viewer = await registry.follow_session(principal, session_id, start)
     except Refusal as refusal:

@@ -48,8 +48,26 @@ async def test_with_consent_it_listens_everywhere(launch: Launch) -> None:
         ({"no_such_thing": "1"}, "RUNCAST_NO_SUCH_THING"),
         ({"data_dir": "/proc/nowhere"}, "/proc/nowhere"),
         ({"host": "no.such.host.invalid"}, "no.such.host.invalid"),
+        ({"auth": "keys"}, "RUNCAST_API_KEYS"),
+        ({"auth": "keys", "api_keys": "ada:rc_what-is-no-digest"}, "RUNCAST_API_KEYS"),
+        ({"auth": "keys", "api_keys_file": "/nowhere/keys"}, "/nowhere/keys"),
+        ({"auth": "jwt"}, "RUNCAST_JWT_SECRET"),
+        ({"auth": "jwt", "jwt_secret": "guessable"}, "RUNCAST_JWT_SECRET"),
+        ({"auth": "jwt", "jwt_keys_file": "/dev/null"}, "/dev/null"),
     ],
-    ids=["agent", "number", "unknown", "directory", "host"],
+    ids=[
+        "agent",
+        "number",
+        "unknown",
+        "directory",
+        "host",
+        "no key",
+        "no digest",
+        "no file",
+        "no secret",
+        "weak secret",
+        "no public key",
+    ],
 )
 async def test_a_wrong_setting_is_named(
     settings: dict[str, str], named: str, tmp_path_factory: pytest.TempPathFactory

@@ -1,5 +1,6 @@
-"""The server process that these tests talk to."""
+"""The server processes that these tests talk to."""
 
+from tests.callers import guarded
 from tests.gateway import gateway, launch
 
-__all__ = ["gateway", "launch"]
+__all__ = ["gateway", "guarded", "launch"]

@@ -83,3 +83,18 @@ def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
 
     assert set(references) == set(document["components"]["schemas"])
+
+
+def test_every_operation_declares_who_may_call_it(document: dict[str, Any]) -> None:
+    """A token at every guarded one, with its refusal; a ticket, too, where a session is followed or commanded."""
+    asked = {operation["operationId"]: operation.get("security") for _, _, operation in operations(document)}
+    by_ticket = {name for name, security in asked.items() if {"ticket": []} in (security or [])}
+
+    assert {name for name, security in asked.items() if not security} == {"healthLive", "healthReady"}
+    assert {"followSession", "followRun", "readLog", "startRun", "cancelRun"} <= by_ticket
+    assert not by_ticket & {"createTicket", "listSessions", "createSession", "deleteSession", "listProfiles", "metrics"}
+    for _, _, operation in operations(document):
+        security = asked[operation["operationId"]]
+        assert bool(security) == ("401" in operation["responses"])
+        assert not security or {"bearer": []} in security
+    assert set(document["components"]["securitySchemes"]) == {"bearer", "ticket"}

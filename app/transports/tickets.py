@@ -1,0 +1,34 @@
+"""The route that makes tickets (P6.2)."""
+
+from __future__ import annotations
+
+from litestar import Response, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, SkipValidation
+
+from app.errors import ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound
+from app.transports.auth.authenticator import Authenticator
+from app.transports.auth.tickets import LIFETIME
+from app.transports.bodies import CreateTicket, TicketView
+from app.transports.cattrs_plugin import OperationSpec
+from app.transports.parameters import Registry
+from app.transports.problems import declared
+
+
+@post(
+    "/tickets",
+    operation_class=OperationSpec,
+    operation_id="createTicket",
+    summary="Create a ticket",
+    responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, SessionNotFound),
+)
+async def create_ticket(
+    data: JSONBody[CreateTicket],
+    registry: Registry,
+    principal: NamedDependency[str],
+    authenticator: NamedDependency[SkipValidation[Authenticator]],
+) -> Response[TicketView]:
+    """Make what a browser's WebSocket or EventSource shows as `?ticket=`: for one session and five minutes."""
+    session = await registry.session(principal, data.session_id)
+    ticket = authenticator.tickets.issue(principal, session.id)
+    return Response(TicketView(ticket=ticket, expires_in=LIFETIME), headers={"cache-control": "no-store"})
