@@ -30,7 +30,7 @@ def serve(settings: Settings) -> None:
     def hurry() -> None:
         app.state.registry.interrupt()
 
-    with listen(settings.host, settings.port) as listener:
+    with listen(settings.host, settings.port, patience=settings.send_timeout) as listener:
         url = url_of(listener) + settings.base_path
         server = Server(
             config_of(app, max_message_bytes=settings.max_message_bytes),

@@ -9,12 +9,20 @@ from typing import Final
 
 from app.errors import ConfigurationError
 
-_UNACKNOWLEDGED_MS: Final = 30_000
-_IDLE_S, _INTERVAL_S, _PROBES = 30, 10, 3
+_LONGER_S: Final = 5.0
+"""Seconds that the kernel waits for a peer longer than the server does, which has more to say about it (P3.9)."""
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Bind, so that peers that vanish, or take nothing, are noticed by the kernel within half a minute.
+_LONGEST_S: Final = 60_000.0  # the kernel takes no idle time over 32,767 s
+
+
+def listen(host: str, port: int, *, patience: float) -> socket.socket:
+    """Bind, so that the kernel notices peers that vanish, or take nothing, whether or not there is anything to send.
+
+    Args:
+        host: the address.
+        port: 0 takes a free one.
+        patience: how many seconds a peer may take nothing; the kernel gives it five more.
 
     Raises:
         ConfigurationError: the address can't be listened on.
@@ -25,7 +33,7 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         raise ConfigurationError(f"cannot listen on {host}: {error.strerror or error}") from error
     try:
-        _set_up(listener)
+        _set_up(listener, min(patience + _LONGER_S, _LONGEST_S))
         listener.bind(address)
     except OSError as error:
         listener.close()
@@ -46,14 +54,14 @@ def url_of(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _set_up(listener: socket.socket) -> None:
+def _set_up(listener: socket.socket, seconds: float) -> None:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in (
-        ("TCP_USER_TIMEOUT", _UNACKNOWLEDGED_MS),
-        ("TCP_KEEPIDLE", _IDLE_S),
-        ("TCP_KEEPINTVL", _INTERVAL_S),
-        ("TCP_KEEPCNT", _PROBES),
+        ("TCP_USER_TIMEOUT", round(seconds * 1000)),
+        ("TCP_KEEPIDLE", max(1, round(seconds / 2))),
+        ("TCP_KEEPINTVL", max(1, round(seconds / 8))),
+        ("TCP_KEEPCNT", 4),  # where there is no user timeout, which decides otherwise
     ):
         if hasattr(socket, name):  # not everywhere but on Linux
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
