@@ -9,7 +9,7 @@ import msgspec
 from attrs import frozen
 
 from app.agents.base import File, Image, Message, Turn
-from app.sessions.base import Run, SessionStore
+from app.sessions.base import OnConflict, Run, SessionStore
 from app.uploads.desk import Claim, Uploads
 
 _PAGE = 200
@@ -20,6 +20,7 @@ class NewMessage:
     """A user's message, checked: what a run is started with.
 
     Attributes:
+        on_conflict: what to do when a run is in progress (P4.4).
         cancel_when_left: cancel the run when it has had no viewer for the grace period (P3.11).
     """
 
@@ -27,13 +28,14 @@ class NewMessage:
     images: Sequence[Image] = ()
     files: tuple[Claim, ...] = ()
     cancel_when_left: bool = False
+    on_conflict: OnConflict = "reject"
     idempotency_key: str | None = None
 
     def digest(self) -> str:
         """A hash of everything but the key, to tell a retry from a reuse (P4.5)."""
         images = [hashlib.sha256(image.data).hexdigest() for image in self.images]
         files = [[file.id, file.path] for file in self.files]
-        body = msgspec.json.encode([self.content, images, files, self.cancel_when_left])
+        body = msgspec.json.encode([self.content, images, files, self.cancel_when_left, self.on_conflict])
         return hashlib.sha256(body).hexdigest()
 
 

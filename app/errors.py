@@ -9,8 +9,10 @@ RuncastError                      code                  HTTP  close
 │   ├── SessionNotFound           session_not_found     404   4004
 │   ├── RunNotFound               run_not_found         404   4004
 │   ├── RunActive                 run_active            409   4400
+│   ├── QueueFull                 queue_full            409   4400
 │   ├── IdempotencyMismatch       idempotency_mismatch  422   4400
 │   ├── Unauthenticated           unauthenticated       401   4401
+│   ├── NoSuchApproval            no_such_approval      404   4400
 │   ├── ForbiddenOrigin           forbidden_origin      403   4403
 │   ├── TooLarge                  too_large             413   1009
 │   ├── StorageFull               storage_full          507   1011
@@ -108,6 +110,14 @@ class RunActive(Refusal):
     title = "A run is in progress"
 
 
+class QueueFull(Refusal):
+    """As many runs as may are waiting in the session already (P4.4)."""
+
+    code = "queue_full"
+    status = 409
+    title = "The queue is full"
+
+
 class IdempotencyMismatch(Refusal):
     """The idempotency key was used before with another body (P4.5)."""
 
@@ -132,6 +142,14 @@ class Unauthenticated(Refusal):
     def __init__(self, message: str, *, given: bool) -> None:
         super().__init__(message)
         self.given = given
+
+
+class NoSuchApproval(Refusal):
+    """Nothing of the run waits for this answer: never asked, answered otherwise before, or over (P4.1)."""
+
+    code = "no_such_approval"
+    status = 404
+    title = "No such approval"
 
 
 class ForbiddenOrigin(Refusal):

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from app.dialects.base import Batch, Dialect
 from app.errors import SessionNotFound
 from app.position import Position
-from app.runlog.base import Page
+from app.runlog.base import Bell, Page
 from app.runlog.compaction import compact
+from app.sessions.base import Run, Waiting
 
 _BEHIND = 64
 """A page of more entries than this goes to a viewer who is behind, and is compacted (P3.5)."""
@@ -21,6 +23,9 @@ _BEHIND = 64
 _KEPT_BYTES = 8 * 1024 * 1024
 _GONE = 100_000
 """How many runs are remembered that are not viewed any more."""
+
+_NOTICES = 64
+"""How many notices a session's viewer may miss while it takes nothing."""
 
 _Key = tuple[str, int, int]
 
@@ -133,10 +138,21 @@ class SessionFeed:
         self.left = asyncio.Event()
         self._runs: dict[int, str] = {}
         self._news = asyncio.Event()
+        self._notices: deque[Waiting] = deque(maxlen=_NOTICES)
+        self._noticed = 0
+        self._bells: set[Bell] = set()
 
     def add(self, runs: Sequence[tuple[int, str]]) -> None:
-        """Learn of runs, by (number, run id); knowing one already is fine."""
+        """Learn of runs whose turn has come, by (number, run id); knowing one already is fine."""
         self._runs = dict(sorted({**self._runs, **dict(runs)}.items()))
+        self._wake()
+
+    def tell(self, waiting: Sequence[Waiting]) -> None:
+        """Tell every viewer of runs that wait, wherever it is."""
+        self._notices.extend(waiting)
+        self._noticed += len(waiting)
+        for bell in self._bells:
+            bell.ring()
         self._wake()
 
     def end(self) -> None:
@@ -163,29 +179,86 @@ class SessionFeed:
         return next(later for later in self._runs if later > number)
 
     async def news(self) -> None:
-        """Wait for a run that is not known yet, or for the end."""
+        """Wait for a run that is not known yet, for a notice, or for the end."""
         await self._news.wait()
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[Ear]:
+        """Be told of runs that wait, while inside."""
+        bell = Bell()
+        self._bells.add(bell)
+        try:
+            yield Ear(self, bell)
+        finally:
+            self._bells.discard(bell)
+
+    def noticed(self, since: int) -> tuple[int, Sequence[Waiting]]:
+        """How many notices there were in all, and those after the first `since`, as far as they are kept."""
+        new = min(self._noticed - since, len(self._notices))
+        return self._noticed, list(self._notices)[len(self._notices) - new :] if new else ()
 
     def _wake(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
 
-class SessionFeeds:
-    """The feeds of the sessions that are being viewed here."""
+class Ear:
+    """What one viewer of a session has heard of the runs that wait.
 
-    def __init__(self) -> None:
+    Attributes:
+        bell: rung while there is something to hear.
+    """
+
+    def __init__(self, feed: SessionFeed, bell: Bell) -> None:
+        self._feed = feed
+        self.bell = bell
+        self._since, _ = feed.noticed(0)
+
+    def heard(self) -> Sequence[Waiting]:
+        """What is new since it was asked last."""
+        self.bell.clear()
+        self._since, new = self._feed.noticed(self._since)
+        return new
+
+
+class SessionFeeds:
+    """The feeds of the sessions that are being viewed here.
+
+    Args:
+        begun_runs: reads the runs of a session whose turn has come.
+        on_count: told a session's id and its number of viewers whenever that changes.
+    """
+
+    def __init__(
+        self,
+        begun_runs: Callable[[str], Awaitable[Sequence[tuple[int, str]]]],
+        on_count: Callable[[str, int], None],
+    ) -> None:
+        self._begun_runs = begun_runs
+        self._on_count = on_count
         self._feeds: dict[str, SessionFeed] = {}
 
-    def get(self, session_id: str) -> SessionFeed | None:
-        """The session's feed, if anybody views it."""
-        return self._feeds.get(session_id)
+    def began(self, run: Run) -> None:
+        """A run began to run."""
+        if (feed := self._feeds.get(run.session_id)) is not None:
+            feed.add([(run.number, run.id)])
+
+    def wait(self, session_id: str, waiting: Sequence[Waiting]) -> None:
+        """Runs have to wait, or got another place in the queue."""
+        if waiting and (feed := self._feeds.get(session_id)) is not None:
+            feed.tell(waiting)
+
+    async def refresh(self, session_id: str) -> None:
+        """A run ended: others may have their turn now."""
+        if (feed := self._feeds.get(session_id)) is not None:
+            feed.add(await self._begun_runs(session_id))
 
     @contextlib.contextmanager
     def view(self, session_id: str) -> Iterator[SessionFeed]:
         """Count as a viewer of the session while inside."""
         feed = self._feeds.setdefault(session_id, SessionFeed())
         feed.viewers += 1
+        self._on_count(session_id, feed.viewers)
         try:
             yield feed
         finally:
@@ -193,6 +266,7 @@ class SessionFeeds:
             if feed.viewers == 0:
                 del self._feeds[session_id]
                 feed.left.set()
+            self._on_count(session_id, feed.viewers)
 
     async def dismiss(self, session_id: str) -> None:
         """Tell the session's viewers that it is gone, and wait until they have left."""

@@ -18,11 +18,13 @@ import msgspec
 import structlog
 from attrs import frozen
 
-from app.agents.base import Agent, Turn
+from app.agents.base import Agent, Approval, Turn
+from app.approvals import Approvals
 from app.errors import AgentError, Fenced, RunNotFound
 from app.events import Event, RunCancelled, RunFailed, RunInput, RunStarted, StreamEnd, Terminal
 from app.recorder import Recorder
 from app.recorder_values import agents_own
+from app.run_limits import Allowance, RunLimits, Timekeeper
 from app.runlog.archived import ArchivedLog
 from app.runlog.codec import encode_event
 from app.sessions.base import Outcome, Run, RunError, RunStatus, SessionStore
@@ -60,33 +62,50 @@ def recorder_of(run: Run) -> Recorder:
     return Recorder(RunStarted(run.id, run.session_id, asked, run.started_at or run.created_at))
 
 
+Decide = Callable[[Run, Outcome], Awaitable[bool]]
+"""Writes how a run ended to its row; False if somebody had done so before."""
+
+
 class HostedRun:
     """A run that this process executes.
 
     Args:
+        run: its row, as it was when its turn came.
         prepare: gathers what the agent is told; when it fails, so does the run.
 
     Attributes:
-        run: its row, as it was started.
         done: set once the terminal is in the log, or somebody else wrote one.
     """
 
-    def __init__(self, run: Run, agent: Agent, prepare: Callable[[], Awaitable[Turn]], stores: Stores) -> None:
+    def __init__(
+        self,
+        run: Run,
+        agent: Agent,
+        prepare: Callable[[Run], Awaitable[Turn]],
+        stores: Stores,
+        limits: RunLimits,
+        decide: Decide,
+    ) -> None:
         self.run = run
         self.done = asyncio.Event()
         self._agent = agent
         self._prepare = prepare
         self._turn: Turn | None = None
         self._stores = stores
+        self._decide = decide
         self._recorder = recorder_of(run)
-        self._pending: list[Event] = self._recorder.begin()
+        self._approvals = Approvals(self._say)
+        self._limits = limits
+        self._allowance = Allowance(limits)
+        self._time = Timekeeper(limits, self.stop, self._is_excused)
+        self._pending: list[Event] = []
         self._closing: list[Event] = []
         self._next_seq = 1
         self._heard = 0
         self._stopped = False
         self._changed = asyncio.Event()
-        self._changed.set()
         self._room = asyncio.Event()
+        self._queue(self._recorder.begin())
 
     def stop(self, terminal: Terminal) -> None:
         """End the run with `terminal`, unless it is ending already. What the agent still says is discarded (P4.6)."""
@@ -95,33 +114,49 @@ class HostedRun:
             self._closing = self._recorder.end(terminal)
             self._changed.set()
 
+    def answer(self, call_id: str, approval: Approval) -> None:
+        """Give the agent an answer that it waits for.
+
+        Raises:
+            NoSuchApproval: it waits for no such answer.
+        """
+        self._approvals.answer(call_id, approval)
+
     async def execute(self) -> None:
         """See the run through to its terminal."""
         speaking = asyncio.get_running_loop().create_task(self._speak(), context=contextvars.Context())
         speaking.add_done_callback(self._fell_silent)
+        self._time.start()
         try:
             await self._pump(speaking)
             if self._recorder.terminal is None:
                 self._closing = self._ending(speaking)
+            self._time.stop()
             await self._close()
         except (Fenced, RunNotFound) as error:
             log.warning("run.lost", run_id=self.run.id, reason=str(error))
         finally:
+            self._time.stop()
             speaking.cancel()
             self.done.set()
 
     async def _speak(self) -> None:
-        self._turn = await self._prepare()
+        self._turn = await self._prepare(self.run)
+        self._turn.ask = self._approvals.ask
         stream = self._agent.run_stream(self._turn)
         try:
             async for raw in stream:
                 self._heard += 1
+                self._time.heard()
+                if not self._allowance.fits(raw, self._recorder.unclosed):
+                    self.stop(self._limits.full)
+                    return
                 said = self._recorder.feed(raw)
-                self._changed.set()
                 if self._recorder.terminal is not None:
                     self._closing = said or self._closing
+                    self._changed.set()
                     return
-                self._pending += said
+                self._queue(said)
                 if len(self._pending) >= _AHEAD:
                     self._room.clear()
                     await self._room.wait()
@@ -132,6 +167,20 @@ class HostedRun:
         finally:
             if (aclose := getattr(stream, "aclose", None)) is not None:
                 await aclose()
+
+    def _say(self, raw: Event) -> list[Event]:
+        said = self._recorder.feed(raw)
+        self._queue(said)
+        return said
+
+    def _queue(self, said: list[Event]) -> None:
+        self._pending += said
+        self._allowance.take(said)
+        self._changed.set()
+
+    def _is_excused(self) -> bool:
+        """Whether the agent is silent for another reason than its own."""
+        return self._approvals.waiting or self._allowance.events >= self._next_seq
 
     def _fell_silent(self, speaking: asyncio.Task[None]) -> None:
         self._changed.set()
@@ -159,6 +208,8 @@ class HostedRun:
         self._room.set()
         await insist(lambda: self._stores.log.append(self.run.id, self._next_seq, taken), run_id=self.run.id)
         self._next_seq += len(taken)
+        if self._approvals.waiting:
+            self._approvals.written(taken)
 
     def _ending(self, speaking: asyncio.Task[None]) -> list[Event]:
         try:
@@ -189,7 +240,7 @@ class HostedRun:
             at=self._stores.clock(),
             state=_storable(self._turn.state, self.run.id) if self._turn else None,
         )
-        await close_log(self._stores, self.run.id, outcome, self._next_seq, self._closing)
+        await close_log(self._stores, self.run, outcome, self._next_seq, self._closing, self._decide)
 
 
 def outcome_of(
@@ -210,13 +261,15 @@ def outcome_of(
             raise TypeError(f"{type(terminal).__name__} ends no run")
 
 
-async def close_log(stores: Stores, run_id: str, outcome: Outcome, first_seq: int, closing: list[Event]) -> None:
+async def close_log(
+    stores: Stores, run: Run, outcome: Outcome, first_seq: int, closing: list[Event], decide: Decide
+) -> None:
     """Decide the run's end in its row, then show it, then archive: whoever sees the terminal finds the row ended."""
-    if not await insist(lambda: stores.sessions.finish_run(run_id, outcome), run_id=run_id):
-        log.warning("run.ended_elsewhere", run_id=run_id)
+    if not await decide(run, outcome):
+        log.warning("run.ended_elsewhere", run_id=run.id)
         return
-    await show_and_archive(stores, run_id, first_seq, closing)
-    log.info("run.ended", run_id=run_id, status=str(outcome.status), events=outcome.last_seq)
+    await show_and_archive(stores, run.id, first_seq, closing)
+    log.info("run.ended", run_id=run.id, status=str(outcome.status), events=outcome.last_seq)
 
 
 async def show_and_archive(stores: Stores, run_id: str, first_seq: int, closing: list[Event]) -> None:

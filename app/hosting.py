@@ -1,20 +1,25 @@
-"""The runs that this process executes: started, watched, stopped."""
+"""The runs that this process executes: accepted, started when their turn comes, watched, stopped."""
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 import anyio
 import structlog
+from attrs import frozen
 
 from app.agents.base import Agent, Turn
-from app.events import RunCancelled
-from app.host import INTERRUPTED, HostedRun, Stores
-from app.sessions.base import NewRun, Run, Started
+from app.attendance import Attendance
+from app.errors import Fenced, RunNotFound
+from app.events import RunCancelled, Terminal
+from app.feed import SessionFeeds
+from app.host import INTERRUPTED, HostedRun, Stores, close_log, insist, outcome_of, recorder_of
+from app.run_limits import RunLimits
+from app.sessions.base import NewRun, Outcome, Run, RunStatus, Started
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -22,27 +27,42 @@ T = TypeVar("T")
 _LAST_WORDS = 15.0
 """Seconds that runs have to write their terminals once they were interrupted."""
 
+_SUPERSEDED = "a newer message took its place"
+
+
+@frozen
+class _Accepted:
+    """A run that is to be executed, and what that takes."""
+
+    run: Run
+    agent: Agent
+    prepare: Callable[[Run], Awaitable[Turn]]
+
 
 class Hosting:
     """This process as a host.
 
     Args:
-        disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
-        on_start: told every run that is started, whether or not its caller is still there.
+        feeds: told what becomes of runs, before any log shows it.
+        attendance: told which runs end when nobody follows them; it tells `stop`.
 
     Attributes:
         name: the host's name in the rows of its runs.
     """
 
-    def __init__(self, stores: Stores, *, disconnect_grace: float, on_start: Callable[[Run], None]) -> None:
+    def __init__(self, stores: Stores, feeds: SessionFeeds, limits: RunLimits, attendance: Attendance) -> None:
         self.name = secrets.token_hex(8)
         self._stores = stores
-        self._grace = disconnect_grace
-        self._on_start = on_start
+        self._feeds = feeds
+        self._limits = limits
+        self._attendance = attendance
         self._hosted: dict[str, HostedRun] = {}
-        self._unwatched: dict[str, asyncio.TimerHandle | None] = {}
+        self._waiting: dict[str, _Accepted] = {}
+        self._called_early: dict[str, Run] = {}
+        self._closings: dict[str, asyncio.Task[None]] = {}
         self._inserting: set[asyncio.Task[Started]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks by weak references only
+        self._draining = False
 
     def get(self, run_id: str) -> HostedRun | None:
         """The run, while it is executed here."""
@@ -57,18 +77,19 @@ class Hosting:
         *,
         cancel_when_left: bool,
     ) -> Started:
-        """Insert the run and execute it; a caller that is cancelled meanwhile leaves no row that nobody executes.
+        """Insert the run, and execute it when its turn comes, whatever becomes of the caller meanwhile.
 
         Raises:
-            SessionNotFound, RunActive, IdempotencyMismatch: nothing was started.
+            SessionNotFound, RunActive, QueueFull, IdempotencyMismatch: nothing was started.
         """
 
         async def insert() -> Started:
             started = await self._stores.sessions.start_run(session_id, new)
             if started.created:
-                run = started.run
-                self._execute(HostedRun(run, agent, lambda: prepare(run), self._stores), watch=cancel_when_left)
-                self._on_start(run)
+                self._feeds.wait(session_id, started.waiting)
+                self._accept(_Accepted(started.run, agent, prepare), watch=cancel_when_left)
+                if started.interrupts is not None:
+                    self.stop(started.interrupts, _SUPERSEDED)
             return started
 
         task = self._spawn(insert())
@@ -82,20 +103,27 @@ class Hosting:
             await asyncio.wait(self._inserting)
 
     def stop(self, run_id: str, reason: str) -> None:
-        """Cancel a run, if it is executed here."""
-        if (hosted := self._hosted.get(run_id)) is not None:
-            hosted.stop(RunCancelled("", reason))
+        """Cancel a run, if it is executed here, or waits to be."""
+        self._stop(run_id, RunCancelled("", reason))
 
-    def viewers_changed(self, run_id: str, count: int) -> None:
-        """Start or stop the grace period of a run that ends when everybody has left."""
-        if run_id not in self._unwatched:
-            return
-        if (timer := self._unwatched[run_id]) is not None:
-            timer.cancel()
-        self._unwatched[run_id] = None if count else self._timer(run_id)
+    async def end(self, run_ids: Iterable[str], reason: str) -> None:
+        """Cancel those runs that are executed here or wait to be, the last first, until they have their terminals."""
+        for run_id in run_ids:
+            self.stop(run_id, reason)
+            if (closing := self._closings.get(run_id)) is not None:
+                await asyncio.wait({closing})
+            if (hosted := self._hosted.get(run_id)) is not None:
+                await hosted.done.wait()
+
+    def drain(self) -> None:
+        """Let nothing that waits begin any more."""
+        self._draining = True
 
     async def close(self, grace: float) -> None:
-        """Give runs `grace` seconds to end by themselves; end the rest with `run_interrupted`."""
+        """Give runs `grace` seconds to end by themselves; end the rest, and what waits, with `run_interrupted`."""
+        self.drain()
+        for run_id in list(self._waiting):
+            self._stop(run_id, INTERRUPTED)
         if self._tasks and grace > 0:
             log.info("host.waiting", runs=len(self._hosted), seconds=grace, hint="a second signal ends them now")
             await asyncio.wait(self._tasks, timeout=grace)
@@ -109,23 +137,60 @@ class Hosting:
 
     def interrupt(self) -> None:
         """End every run now, with `run_interrupted`."""
-        for hosted in self._hosted.values():
-            hosted.stop(INTERRUPTED)
+        for run_id in (*self._waiting, *self._hosted):
+            self._stop(run_id, INTERRUPTED)
 
-    def _execute(self, hosted: HostedRun, *, watch: bool) -> None:
-        run_id = hosted.run.id
-        self._hosted[run_id] = hosted
+    # behind the doors
+
+    def _stop(self, run_id: str, terminal: Terminal) -> None:
+        if (hosted := self._hosted.get(run_id)) is not None:
+            hosted.stop(terminal)
+        elif (accepted := self._waiting.pop(run_id, None)) is not None:
+            closing = self._closings[run_id] = self._spawn(self._close_unbegun(accepted.run, terminal))
+            closing.add_done_callback(lambda _: self._forget(run_id))
+
+    def _accept(self, accepted: _Accepted, *, watch: bool) -> None:
+        run = accepted.run
+        self._waiting[run.id] = accepted
         if watch:
-            self._unwatched[run_id] = self._timer(run_id)
-        self._spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run_id))
+            self._attendance.watch(run.id, run.session_id)
+        called = run if run.status is RunStatus.RUNNING else self._called_early.pop(run.id, None)
+        if called is not None:
+            self._begin(called)
+
+    def _begin(self, run: Run) -> None:
+        """Execute a run whose turn has come."""
+        if (accepted := self._waiting.pop(run.id, None)) is not None:
+            hosted = HostedRun(run, accepted.agent, accepted.prepare, self._stores, self._limits, self._decide)
+            self._hosted[run.id] = hosted
+            self._feeds.began(run)
+            self._spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run.id))
+        elif run.id not in self._closings:
+            self._called_early[run.id] = run  # its insert was committed, and its task has not heard of that yet
+
+    async def _decide(self, run: Run, outcome: Outcome) -> bool:
+        """Write how a run ended to its row, if nobody has; what waited behind it begins."""
+        sessions = self._stores.sessions
+        ended = await insist(lambda: sessions.finish_run(run.id, outcome, promote=not self._draining), run_id=run.id)
+        if ended is None:
+            return False
+        if ended.next is not None:
+            self._begin(ended.next)
+        await insist(lambda: self._feeds.refresh(run.session_id), run_id=run.id)
+        return True
+
+    async def _close_unbegun(self, run: Run, terminal: Terminal) -> None:
+        closing = recorder_of(run).end(terminal)
+        outcome = outcome_of(terminal, last_seq=len(closing), output="", at=self._stores.clock())
+        try:
+            await close_log(self._stores, run, outcome, 1, closing, self._decide)
+        except (Fenced, RunNotFound) as error:
+            log.warning("run.lost", run_id=run.id, reason=str(error))
 
     def _forget(self, run_id: str) -> None:
-        del self._hosted[run_id]
-        if (timer := self._unwatched.pop(run_id, None)) is not None:
-            timer.cancel()
-
-    def _timer(self, run_id: str) -> asyncio.TimerHandle:
-        return asyncio.get_running_loop().call_later(self._grace, self.stop, run_id, "every viewer has left")
+        self._hosted.pop(run_id, None)
+        self._closings.pop(run_id, None)
+        self._attendance.forget(run_id)
 
     def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         # An empty context: a run must not carry the request that happened to start it.

@@ -25,6 +25,7 @@ from app.host import Stores
 from app.measures import Measures
 from app.recovery import recover
 from app.registry import RunRegistry
+from app.run_limits import RunLimits
 from app.runlog.archived import ArchivedLog
 from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog
@@ -148,10 +149,24 @@ async def open_registry(settings: Settings, profiles: Profiles, measures: Measur
         await uploads.recover()
         native = Native()
         registry = RunRegistry(
-            stores, uploads, profiles, {native.name: native}, disconnect_grace=settings.disconnect_grace
+            stores,
+            uploads,
+            profiles,
+            {native.name: native},
+            limits=_limits(settings),
+            disconnect_grace=settings.disconnect_grace,
         )
         stack.push_async_callback(registry.close, settings.drain_timeout)
         yield registry
+
+
+def _limits(settings: Settings) -> RunLimits:
+    return RunLimits(
+        deadline=settings.run_deadline,
+        idle=settings.idle_timeout,
+        events=settings.max_run_events,
+        bytes=settings.max_run_bytes,
+    )
 
 
 def _routes() -> list[Any]:
@@ -169,6 +184,7 @@ def _routes() -> list[Any]:
         runs.list_runs,
         runs.get_run,
         runs.cancel_run,
+        runs.answer_approval,
         runs.read_log,
         tickets.create_ticket,
         service.list_profiles,

@@ -2,8 +2,8 @@
 
 What the recorder promises to whoever reads the log: RunStarted comes first and exactly one terminal last; every delta
 stands between the start and the end of its part; every ToolEvent follows a ToolStarted with the same, unique
-`call_id`; every value is JSON. Dialects can therefore be pure, and a reader can begin anywhere. It knows no clock, no
-storage and no wire.
+`call_id`, and every ApprovalResolved an ApprovalRequested; every value is JSON. Dialects can therefore be pure, and a
+reader can begin anywhere. It knows no clock, no storage and no wire.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from attrs import define, evolve
 
 from app.events import (
     ApprovalRequested,
+    ApprovalResolved,
     Custom,
     Delta,
     Event,
@@ -47,6 +48,9 @@ from app.recorder_values import (
 UNFINISHED = "(the run ended before this call did)"
 """The result of a tool call that the run's end cut short."""
 
+UNANSWERED = "(the run ended before this was answered)"
+"""The comment of an approval that nobody answered in time; it counts as refused."""
+
 _Kind = Literal["text", "thinking"]
 
 
@@ -73,6 +77,8 @@ class Recorder:
         self._begun = False
         self._parts: dict[str | None, _Part] = {}
         self._calls: dict[str, ToolStarted] = {}
+        self._approvals: dict[str, ApprovalRequested] = {}
+        self._questions: set[str] = set()
         self._asked: dict[str, str] = {}
         self._seen_calls: set[str] = set()
         self._minted = 0
@@ -84,6 +90,11 @@ class Recorder:
         if len(self._text) > 1:
             self._text = ["".join(self._text)]
         return self._text[0] if self._text else ""
+
+    @property
+    def unclosed(self) -> int:
+        """How many events besides the terminal the run's end would bring."""
+        return len(self._parts) + len(self._calls) + len(self._approvals)
 
     def begin(self) -> list[Event]:
         """RunStarted, once."""
@@ -118,7 +129,7 @@ class Recorder:
             case RunStarted() | TextStarted() | ThinkingStarted():
                 return []
             case _:
-                return [self._plain(raw)]
+                return self._plain(raw)
 
     def end(self, terminal: Terminal) -> list[Event]:
         """Close what is open and end the run; the terminal is the last of the events returned.
@@ -219,18 +230,29 @@ class Recorder:
 
     # the rest
 
-    def _plain(self, raw: Event) -> Event:
+    def _plain(self, raw: Event) -> list[Event]:
         match raw:
             case Custom():
                 data, truncated = capped_json(raw.data)
-                return evolve(raw, data=data, truncated=raw.truncated or truncated)
+                return [evolve(raw, data=data, truncated=raw.truncated or truncated)]
             case TurnThinking():
-                return evolve(raw, thinking=shown_text(raw.thinking)[0])
+                return [evolve(raw, thinking=shown_text(raw.thinking)[0])]
             case ApprovalRequested():
-                arguments, _ = capped_object(raw.arguments)
-                return evolve(raw, arguments=arguments, call_id=raw.call_id or self._new_call_id(""))
+                return [self._approval_requested(raw)]
+            case ApprovalResolved():
+                return [raw] if self._approvals.pop(raw.call_id, None) else []
             case _:
-                return raw
+                return [raw]
+
+    def _approval_requested(self, raw: ApprovalRequested) -> Event:
+        arguments, _ = capped_object(raw.arguments)
+        wanted = raw.call_id
+        about = next((i for i in self._calls if wanted and self._asked.get(i) == wanted), wanted)
+        if not about or about in self._questions or (about in self._seen_calls and about not in self._calls):
+            about = self._mint(wanted or "approval")
+        self._questions.add(about)
+        event = self._approvals[about] = evolve(raw, arguments=arguments, call_id=about)
+        return event
 
     def _completed(self, terminal: Terminal) -> Terminal:
         match terminal:
@@ -257,8 +279,10 @@ class Recorder:
             )
             for call in self._calls.values()
         ]
+        events += [ApprovalResolved(each, approved=False, comment=UNANSWERED) for each in self._approvals]
         self._parts.clear()
         self._calls.clear()
+        self._approvals.clear()
         return events
 
     def _mint(self, prefix: str) -> str:
@@ -280,5 +304,9 @@ class Recorder:
                 self._calls[event.call_id] = event
             case ToolEvent():
                 self._calls.pop(event.call_id, None)
+            case ApprovalRequested():
+                self._approvals[event.call_id] = event
+            case ApprovalResolved():
+                self._approvals.pop(event.call_id, None)
             case StreamEnd() | RunCancelled() | RunFailed():
                 self.terminal = event

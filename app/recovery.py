@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import structlog
 
 from app.errors import RunNotFound
 from app.events import Terminal
-from app.host import INTERRUPTED, Stores, close_log, outcome_of, recorder_of, show_and_archive
+from app.host import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of, show_and_archive
 from app.recorder import Recorder
 from app.runlog.codec import decode_event
-from app.sessions.base import Unfinished
+from app.sessions.base import Outcome, Run, Unfinished
 
 log = structlog.get_logger()
 
@@ -47,9 +49,15 @@ async def _finish(stores: Stores, left: Unfinished) -> None:
     if left.terminal is None:
         last_seq = tail + len(closing)
         outcome = outcome_of(terminal, last_seq=last_seq, output=recorder.content, at=stores.clock())
-        await close_log(stores, run_id, outcome, tail + 1, closing)
+        await close_log(stores, left.run, outcome, tail + 1, closing, partial(_decide, stores))
     else:
         await show_and_archive(stores, run_id, tail + 1, closing)
+
+
+async def _decide(stores: Stores, run: Run, outcome: Outcome) -> bool:
+    # What waited behind it is unfinished itself: whoever accepted it is gone.
+    ended = await insist(lambda: stores.sessions.finish_run(run.id, outcome, promote=False), run_id=run.id)
+    return ended is not None
 
 
 async def _replay(stores: Stores, run_id: str, recorder: Recorder) -> int:

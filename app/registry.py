@@ -6,24 +6,26 @@ Every method takes the principal, and every session is looked up in one place (P
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from weakref import WeakSet
 
 import anyio
 from attrs import evolve
 
-from app.agents.base import File, Turn
+from app.agents.base import Approval, File, Turn
 from app.agents.loader import Profiles
+from app.attendance import Attendance
 from app.conversation import NewMessage, turn_of
 from app.dialects.base import Dialect
-from app.errors import Draining, InvalidMessage, RunNotFound, SessionNotFound
-from app.events import FileRef, RunCancelled
+from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound
+from app.events import FileRef
 from app.feed import RunFeeds, SessionFeeds
 from app.host import Stores
 from app.hosting import Hosting
 from app.position import Position
 from app.readiness import Readiness
+from app.run_limits import RunLimits
 from app.sessions.base import Listing, NewRun, Run, Session, Started
 from app.uploads.desk import Uploads
 from app.viewer import Batches, Following, Slice, Viewer
@@ -44,6 +46,7 @@ class RunRegistry:
         uploads: where files are kept.
         profiles: the agents that can be talked to.
         dialects: by name.
+        limits: what a run may take.
         disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
     """
 
@@ -54,6 +57,7 @@ class RunRegistry:
         profiles: Profiles,
         dialects: Mapping[str, Dialect],
         *,
+        limits: RunLimits,
         disconnect_grace: float,
     ) -> None:
         self.profiles = profiles
@@ -63,12 +67,13 @@ class RunRegistry:
         self._readiness = Readiness(stores)
         self._uploads = uploads
         self._dialects = dialects
-        self._hosting = Hosting(stores, disconnect_grace=disconnect_grace, on_start=self._announce)
+        attendance = Attendance(disconnect_grace, self._left)
+        self._run_feeds = RunFeeds(attendance.count)
+        self._session_feeds = SessionFeeds(self._rows.begun_runs, attendance.count)
+        self._hosting = Hosting(stores, self._session_feeds, limits, attendance)
         self._deleted: dict[str, None] = {}
         self._viewers: WeakSet[Viewer] = WeakSet()
         self._polls: set[anyio.CancelScope] = set()
-        self._run_feeds = RunFeeds(self._hosting.viewers_changed)
-        self._session_feeds = SessionFeeds()
 
     # sessions
 
@@ -112,7 +117,7 @@ class RunRegistry:
         try:
             await self._hosting.settle()
             run_ids = [run_id for _, run_id in await self._rows.run_numbers(session_id)]
-            await self._end_runs(run_ids)
+            await self._hosting.end(reversed(run_ids), "the session was deleted")
             with anyio.move_on_after(_FAREWELL):
                 await self._session_feeds.dismiss(session_id)
                 await self._run_feeds.empty(run_ids)
@@ -146,7 +151,7 @@ class RunRegistry:
         """Start a run, or find the one that the same idempotency key started before (P4.5).
 
         Raises:
-            SessionNotFound, RunActive, IdempotencyMismatch, InvalidMessage, Draining: nothing was started.
+            SessionNotFound, RunActive, QueueFull, IdempotencyMismatch, InvalidMessage, Draining: nothing was started.
         """
         session = await self.session(principal, session_id)
         self._refuse_when_draining()
@@ -163,6 +168,7 @@ class RunRegistry:
             at=self._stores.clock(),
             idempotency_key=message.idempotency_key,
             body_hash=message.digest(),
+            on_conflict=message.on_conflict,
         )
 
         async def prepare(run: Run) -> Turn:
@@ -196,13 +202,24 @@ class RunRegistry:
         Raises:
             SessionNotFound, RunNotFound: there is none.
         """
-        await self.session(principal, session_id)
-        if run_id is None:
-            runs = await self._rows.run_numbers(session_id)
-            run_id = runs[-1][1] if runs else ""
-        run = await self.run(principal, session_id, run_id)  # whose it is comes before what becomes of it
+        run = await self._run_or_latest(principal, session_id, run_id)
         self._hosting.stop(run.id, "cancelled")
         return run
+
+    async def approve(
+        self, principal: str, session_id: str, call_id: str, approval: Approval, run_id: str | None = None
+    ) -> None:
+        """Answer what a run's agent asked, by default the run in progress; the same answer twice is one.
+
+        Raises:
+            SessionNotFound, RunNotFound: there is none.
+            NoSuchApproval: the run waits for no such answer.
+        """
+        run = await self._run_or_latest(principal, session_id, run_id)
+        hosted = self._hosting.get(run.id)
+        if hosted is None:
+            raise NoSuchApproval("the run waits for no approval")
+        hosted.answer(call_id, approval)
 
     # following
 
@@ -267,6 +284,7 @@ class RunRegistry:
     def drain(self) -> None:
         """Take no new runs, and send every viewer away to reconnect elsewhere (P7.3)."""
         self.draining = True
+        self._hosting.drain()
         for viewer in list(self._viewers):
             viewer.drain()
         for poll in self._polls:
@@ -284,9 +302,18 @@ class RunRegistry:
 
     # behind the doors
 
-    def _announce(self, run: Run) -> None:
-        if (feed := self._session_feeds.get(run.session_id)) is not None:
-            feed.add([(run.number, run.id)])
+    def _left(self, run_id: str) -> None:
+        self._hosting.stop(run_id, "every viewer has left")
+
+    async def _run_or_latest(self, principal: str, session_id: str, run_id: str | None) -> Run:
+        """A run; without an id the one in progress, else the last. Whose it is comes before what becomes of it."""
+        await self.session(principal, session_id)
+        if run_id is None and (active := await self._rows.get_active_run(session_id)) is not None:
+            return await self._current(active)
+        if run_id is None:
+            runs = await self._rows.run_numbers(session_id)
+            run_id = runs[-1][1] if runs else ""
+        return await self.run(principal, session_id, run_id)
 
     def _viewer(self, batches: Batches) -> Viewer:
         viewer = Viewer(batches)
@@ -297,12 +324,14 @@ class RunRegistry:
         with self._session_feeds.view(session_id) as feed:
             if session_id in self._deleted:
                 raise SessionNotFound("the session was deleted")
-            if not feed.loaded:
-                feed.add(await self._rows.run_numbers(session_id))
-                feed.loaded = True
-            async with aclosing(self._following(dialect).session(feed, after)) as batches:
-                async for batch in batches:
-                    yield batch
+            with feed.listen() as ear:
+                if not feed.loaded:
+                    feed.add(await self._rows.begun_runs(session_id))
+                    feed.loaded = True
+                waiting = await self._rows.waiting_runs(session_id)
+                async with aclosing(self._following(dialect).session(feed, after, ear, waiting)) as batches:
+                    async for batch in batches:
+                        yield batch
 
     def _following(self, dialect: str) -> Following:
         return Following(self._stores.log, self._run_feeds, self._dialects[dialect])
@@ -319,12 +348,6 @@ class RunRegistry:
             return False
         page = await self._stores.log.read(run.id, start.seq, 1)
         return page.closed and not page.entries
-
-    async def _end_runs(self, run_ids: Sequence[str]) -> None:
-        for run_id in run_ids:
-            if (hosted := self._hosting.get(run_id)) is not None:
-                hosted.stop(RunCancelled("", "the session was deleted"))
-                await hosted.done.wait()
 
     def _refuse_when_draining(self) -> None:
         if self.draining:

@@ -91,6 +91,9 @@ class Settings:
         max_session_file_bytes: how large they may be together.
         send_timeout: how long a viewer may take nothing before it is cut (P3.9).
         disconnect_grace: how long a run that asked for it goes on without a viewer (P3.11).
+        run_deadline: how long a run may take; 0 is no limit (P7.1).
+        idle_timeout: how long its agent may say nothing; 0 is no limit (P7.1).
+        max_run_events, max_run_bytes: what a run's log may hold (P6.6).
         drain_timeout: how long runs have to end after SIGTERM (P7.3).
         sqlite_sync: `normal` survives a crash of the process, `full` a loss of power too (P7.2).
         log_format: `auto` is readable on a terminal and JSON elsewhere.
@@ -120,6 +123,10 @@ class Settings:
     max_session_file_bytes: int = field(default=200 * 1024 * 1024, validator=_at_least(0))
     send_timeout: float = field(default=20.0, validator=_at_least(0.1))
     disconnect_grace: float = field(default=30.0, validator=_at_least(0))
+    run_deadline: float = field(default=1800.0, validator=_at_least(0))
+    idle_timeout: float = field(default=300.0, validator=_at_least(0))
+    max_run_events: int = field(default=100_000, validator=_at_least(100))
+    max_run_bytes: int = field(default=32 * 1024 * 1024, validator=_at_least(1024))
     drain_timeout: float = field(default=10.0, validator=_at_least(0))
     sqlite_sync: Literal["normal", "full"] = "normal"
     log_format: Literal["auto", "json", "console"] = "auto"

@@ -6,7 +6,7 @@ viewer takes what it is given; a viewer that stalls holds its cursor and nobody 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -16,10 +16,11 @@ from attrs import frozen
 
 from app.dialects.base import Batch, Dialect, Frame
 from app.errors import Gap, SessionNotFound
-from app.feed import RunFeed, RunFeeds, SessionFeed
+from app.feed import Ear, RunFeed, RunFeeds, SessionFeed
 from app.position import Position
 from app.runlog.base import Page, RunLog
 from app.runlog.cursor import Cursor
+from app.sessions.base import Waiting
 
 Batches = AsyncGenerator[Batch, None]
 
@@ -99,8 +100,12 @@ class Following:
         at = page.entries[-1].seq if page.entries else at
         return Slice(tuple(frames), Position(number, at), done=page.closed and at == page.tail)
 
-    async def session(self, feed: SessionFeed, start: Position | None) -> Batches:
+    async def session(
+        self, feed: SessionFeed, start: Position | None, ear: Ear, waiting: Sequence[Waiting] = ()
+    ) -> Batches:
         """Follow a session's runs in their order: after `start`, or from the run in progress (P3.4).
+
+        The runs that are `waiting` when it begins are told of once it has caught up, those that `ear` hears of at once.
 
         Raises:
             SessionNotFound: the session was deleted, once its last run's terminal was given.
@@ -111,28 +116,41 @@ class Following:
             earliest = Position(feed.first(), 1) if feed.first() else Position(0, 0)
             yield Batch(self._dialect.gap(at, earliest, latest))
             at = Position(0, 0)
-        caught_up = CaughtUp(self._dialect, latest)
+        caught_up = CaughtUp(self._dialect, latest, self._queued(waiting))
         for batch in caught_up.at(at):
             yield batch
         number, seq = at.run, at.seq
         while not feed.gone:
             if (run_id := feed.run_id(number)) is not None:
-                async with aclosing(self._entries(number, run_id, seq, caught_up)) as batches:
+                async with aclosing(self._entries(number, run_id, seq, caught_up, ear)) as batches:
                     async for batch in batches:
                         yield batch
             while (following := feed.following(number)) is None and not feed.gone:
-                await feed.news()
+                if not ear.bell.rung:
+                    await feed.news()
+                for batch in self._queued(ear.heard()):
+                    yield batch
             number, seq = following or number, 0
         raise SessionNotFound("the session was deleted")
 
-    async def _entries(self, number: int, run_id: str, after: int, caught_up: CaughtUp) -> Batches:
+    async def _entries(
+        self, number: int, run_id: str, after: int, caught_up: CaughtUp, ear: Ear | None = None
+    ) -> Batches:
         with self._runs.view(number, run_id) as feed:
-            async with Cursor(self._log, run_id, after) as cursor:
+            async with Cursor(self._log, run_id, after, bell=ear.bell if ear else None) as cursor:
                 while (page := await _next(cursor)) is not None:
+                    if ear is not None and ear.bell.rung:
+                        for batch in self._queued(ear.heard()):
+                            yield batch
+                    if not page.entries:
+                        continue
                     if (batch := feed.batch(self._dialect, page)).frames:
                         yield batch
                     for batch in caught_up.at(Position(number, page.entries[-1].seq)):
                         yield batch
+
+    def _queued(self, waiting: Sequence[Waiting]) -> list[Batch]:
+        return [Batch(self._dialect.run_queued(each.run_id, each.number, each.ahead)) for each in waiting]
 
     def _begin(self, number: int, tail: int, start: Position) -> tuple[int, Batch]:
         """The seq to read after, and what to say first: `gap`, when `start` lies beyond the log's end (P3.6)."""
@@ -180,11 +198,12 @@ async def _next(cursor: Cursor) -> Page | None:
 
 
 class CaughtUp:
-    """Says `caught_up` once, as soon as everything up to `target` has been sent."""
+    """Says `caught_up` once, as soon as everything up to `target` has been sent, and `then` what else there is."""
 
-    def __init__(self, dialect: Dialect, target: Position) -> None:
+    def __init__(self, dialect: Dialect, target: Position, then: Sequence[Batch] = ()) -> None:
         self._dialect = dialect
         self._target = target
+        self._then = then
         self._said = False
 
     def at(self, position: Position) -> list[Batch]:
@@ -192,4 +211,4 @@ class CaughtUp:
         if self._said or position < self._target:
             return []
         self._said = True
-        return [Batch(self._dialect.caught_up(position))]
+        return [Batch(self._dialect.caught_up(position)), *self._then]

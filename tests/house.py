@@ -21,6 +21,7 @@ from app.host import Stores
 from app.position import Position
 from app.recovery import recover
 from app.registry import RunRegistry
+from app.run_limits import RunLimits
 from app.runlog.archived import ArchivedLog
 from app.runlog.base import RunLog
 from app.runlog.memory import MemoryLog
@@ -121,7 +122,9 @@ class House:
     recovered: int
 
     @classmethod
-    async def open(cls, folder: Path, agent: Agent, *, grace: float = 3600, memory: bool = False) -> "House":
+    async def open(
+        cls, folder: Path, agent: Agent, *, grace: float = 3600, memory: bool = False, **limits: Any
+    ) -> "House":
         live: RunLog = MemoryLog() if memory else await SqliteLog.open(folder / "events.sqlite3")
         rows = await open_sessions(f"sqlite+aiosqlite:///{folder / 'sessions.sqlite3'}")
         log = ArchivedLog(live, rows)
@@ -136,7 +139,12 @@ class House:
         await uploads.recover()
         profile = Profile("default", agent)
         registry = RunRegistry(
-            stores, uploads, Profiles(profile, {"default": profile}), {"native": Native()}, disconnect_grace=grace
+            stores,
+            uploads,
+            Profiles(profile, {"default": profile}),
+            {"native": Native()},
+            limits=RunLimits(**limits),
+            disconnect_grace=grace,
         )
         return cls(folder, agent, rows, log, stores, uploads, registry, recovered)
 
@@ -149,6 +157,7 @@ class House:
 
     async def crash(self) -> None:
         """Let go of everything at once, as the death of the process would: no run gets to its end."""
+        self.registry._hosting._waiting.clear()
         tasks = list(self.registry._hosting._tasks)
         for task in tasks:
             task.cancel()

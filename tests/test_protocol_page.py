@@ -13,6 +13,7 @@ from msgspec import UNSET
 from app import errors
 from app.dialects import messages
 from app.host import INTERRUPTED, unexpected
+from app.run_limits import RunLimits
 from app.transports.cattrs_plugin import tag_of
 from app.transports.commands import Command
 from app.transports.problems import _FRAMEWORK
@@ -115,6 +116,7 @@ def test_every_code_is_documented_with_its_status() -> None:
         errors.MaxIterationsReached().code,
         INTERRUPTED.code,
         unexpected_code,
+        *(end.code for end in (RunLimits().too_late, RunLimits().silent, RunLimits().full)),
     }
 
 

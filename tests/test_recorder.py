@@ -35,7 +35,7 @@ from app.events import (
     Usage,
 )
 from app.position import Position
-from app.recorder import UNFINISHED, Recorder
+from app.recorder import UNANSWERED, UNFINISHED, Recorder
 from app.recorder_values import FIELD_LIMIT, NAME_LIMIT, PROSE_LIMIT
 from app.runlog.codec import decode_event, encode_event
 
@@ -64,6 +64,7 @@ def assert_complete(events: list[Event]) -> None:
     assert [isinstance(event, Terminal) for event in events] == [False] * (len(events) - 1) + [True]
     assert_parts_nest(events)
     assert_calls_pair(events)
+    assert_approvals_pair(events)
     for seq, event in enumerate(events, 1):
         assert decode_event(encode_event(event)) == event
         Native().frames(Position(1, seq), event)
@@ -90,6 +91,23 @@ def assert_parts_nest(events: Iterable[Event]) -> None:
             case _:
                 pass
     assert parts == {}
+
+
+def assert_approvals_pair(events: Iterable[Event]) -> None:
+    asked: set[str] = set()
+    waiting: set[str] = set()
+    for event in events:
+        match event:
+            case ApprovalRequested():
+                assert event.call_id
+                assert event.call_id not in asked
+                asked.add(event.call_id)
+                waiting.add(event.call_id)
+            case ApprovalResolved():
+                waiting.remove(event.call_id)
+            case _:
+                pass
+    assert waiting == set()
 
 
 def assert_calls_pair(events: Iterable[Event]) -> None:
@@ -268,16 +286,52 @@ def test_an_approval_keeps_the_id_of_the_call_that_it_is_for():
         ApprovalRequested("rm", {}, call_id="x"),
         ApprovalResolved("x", approved=True),
         ToolStarted("rm", {}, call_id="x"),
-        ApprovalRequested("rm", {}, call_id="x"),
         ToolEvent("rm", {}, "gone", success=True, call_id="x"),
+        ToolStarted("rm", {}, call_id="y"),
+        ApprovalRequested("rm", {}, call_id="y"),
+        ApprovalResolved("y", approved=True),
     )
-    assert [event.call_id for event in events] == ["x"] * 5
+    assert [event.call_id for event in events] == [*"xxxxyyy", "y"]
+
+
+def test_a_question_is_never_mistaken_for_one_that_was_asked_before():
+    asked = [ApprovalRequested("rm", {}, call_id="x"), ApprovalResolved("x", approved=True)]
+    ids = [event.call_id for event in body(*asked, *asked, *asked) if isinstance(event, ApprovalRequested)]
+    assert ids[0] == "x"
+    assert len(set(ids)) == 3
+
+
+def test_an_approval_is_about_the_open_call_of_a_provider_that_counts_anew():
+    call = [ToolStarted("rm", {}, call_id="1"), ToolEvent("rm", {}, "gone", success=True, call_id="1")]
+    *_, started, asked, _, _ = body(*call, call[0], ApprovalRequested("rm", {}, call_id="1"))
+    assert started.call_id == asked.call_id != "1"
 
 
 def test_an_approval_without_an_id_gets_one():
-    (asked,) = body(ApprovalRequested("rm", {"path": "/"}, reason="why not"))
+    asked, _ = body(ApprovalRequested("rm", {"path": "/"}, reason="why not"))
     assert asked.call_id
     assert asked == ApprovalRequested("rm", {"path": "/"}, reason="why not", call_id=asked.call_id)
+
+
+def test_what_nobody_answered_is_refused_by_the_runs_end():
+    log = body(ApprovalRequested("rm", {}, call_id="x"))
+    assert log[-1] == ApprovalResolved("x", approved=False, comment=UNANSWERED)
+
+
+def test_an_answer_to_nothing_is_dropped():
+    assert body(ApprovalResolved("x", approved=True)) == []
+    twice = body(ApprovalRequested("rm", {}, call_id="x"), *[ApprovalResolved("x", approved=True)] * 2)
+    assert [type(event) for event in twice] == [ApprovalRequested, ApprovalResolved]
+
+
+def test_how_much_an_end_would_bring_is_known():
+    recorder = Recorder(STARTED)
+    recorder.begin()
+    for raw in ("text", ThinkingDelta("hm", agent="sub"), ToolStarted("t", {}), ApprovalRequested("t", {})):
+        recorder.feed(raw)
+    unclosed = recorder.unclosed
+    assert len(recorder.finish()) == unclosed + 1 == 4
+    assert recorder.unclosed == 0
 
 
 def test_other_events_pass_through_without_ending_a_part():
@@ -285,6 +339,7 @@ def test_other_events_pass_through_without_ending_a_part():
         TurnThinking("t"),
         ContextCompressed(9, 3),
         Custom("x", {"a": [1]}),
+        ApprovalRequested("rm", {}, call_id="c"),
         ApprovalResolved("c", approved=False),
     ]
     assert body("a", *others, "b") == [

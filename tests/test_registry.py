@@ -223,18 +223,16 @@ async def test_a_run_that_asked_for_it_is_cancelled_after_its_last_viewer_left(o
 
 async def test_a_viewer_that_comes_back_in_time_saves_the_run(house, puppet):
     run = await house.start(await house.session(), cancel_when_left=True)
-    waiting = house.registry._hosting._unwatched
-    assert waiting[run.id] is not None
+    attendance = house.registry._hosting._attendance
+    assert attendance.waits(run.id)
     for _ in range(2):
-        timer = waiting[run.id]
         async with house.watch_run(run) as watch:
             await watch.until("stream_start")
-            assert timer.cancelled()
-            assert waiting[run.id] is None
-        assert not waiting[run.id].cancelled()
+            assert not attendance.waits(run.id)
+        assert attendance.waits(run.id)
     puppet.returns()
     assert (await house.ended(run)).status == RunStatus.COMPLETED
-    assert waiting == {}
+    assert not attendance.waits(run.id)
 
 
 # whose

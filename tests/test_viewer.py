@@ -372,5 +372,6 @@ async def test_a_feed_lives_as_long_as_somebody_views_it(house, puppet):
         await one.until("stream_start")
         await other.until("stream_start")
         assert feeds.viewers(run.id) == 2
+        assert list(house.registry._session_feeds._feeds) == [session]
     assert feeds.viewers(run.id) == 0
-    assert house.registry._session_feeds.get(session) is None
+    assert house.registry._session_feeds._feeds == {}

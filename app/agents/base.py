@@ -8,12 +8,12 @@ The smallest agent is an async generator function:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from attrs import Factory, define, field, frozen
 
-from app.events import Event
+from app.events import ApprovalRequested, Event
 
 
 @frozen
@@ -50,6 +50,20 @@ class Message:
     content: str
 
 
+@frozen
+class Approval:
+    """Somebody's answer to a question of the agent; as a condition it is `approved`."""
+
+    approved: bool
+    comment: str | None = None
+
+    def __bool__(self) -> bool:
+        return self.approved
+
+
+Ask = Callable[[ApprovalRequested], Awaitable[Approval]]
+
+
 @define
 class Turn:
     """Everything that an agent is told about the run it is to perform.
@@ -59,6 +73,7 @@ class Turn:
         history: the session's earlier messages, oldest first, without this one.
         state: the agent's own notes in the session: JSON values, as the last run left them. What it holds when the run
             ends is found again in the next one.
+        ask: how `approve` reaches people; set by whoever performs the run.
     """
 
     session_id: str
@@ -68,6 +83,31 @@ class Turn:
     files: Sequence[File] = ()
     history: Sequence[Message] = ()
     state: dict[str, Any] = Factory(dict)
+    ask: Ask | None = field(default=None, repr=False, eq=False)
+
+    async def approve(
+        self, tool: str, args: Mapping[str, Any] | None = None, *, reason: str | None = None, call_id: str = ""
+    ) -> Approval:
+        """Ask whoever follows the run whether the agent may, and wait for the answer.
+
+            if await turn.approve("delete_file", {"path": path}, reason="it is not empty"):
+                ...
+
+        Viewers get `approval_requested`; the answer may come from any of them, also after a reload. While it waits the
+        agent does not count as idle; the run's deadline goes on. The answer is no when the run ends first.
+
+        Args:
+            tool: what the agent wants to do.
+            args: with what: JSON values.
+            reason: why it asks, for people to read.
+            call_id: the tool call that it is about, if that was announced by a ToolStarted.
+
+        Raises:
+            RuntimeError: the turn is not performed by a gateway, so that there is nobody to ask.
+        """
+        if self.ask is None:
+            raise RuntimeError("nobody can be asked: no gateway performs this turn")
+        return await self.ask(ApprovalRequested(tool, dict(args or {}), reason=reason, call_id=call_id))
 
 
 class Agent(Protocol):

@@ -80,5 +80,8 @@ class Dialect(Protocol):
     def caught_up(self, position: Position) -> tuple[Frame, ...]:
         """Everything stored when the viewer attached has been sent, up to `position`."""
 
+    def run_queued(self, run_id: str, number: int, ahead: int) -> tuple[Frame, ...]:
+        """A run was accepted that has to wait for the `ahead` runs before it (P4.4)."""
+
     def gap(self, requested: Position, earliest: Position, latest: Position) -> tuple[Frame, ...]:
         """The position that was asked for can't be honoured; the stream goes on from `earliest` (P3.6)."""

@@ -210,6 +210,16 @@ class CaughtUp:
 
 
 @frozen(kw_only=True, slots=False)
+class RunQueued:
+    """A run was accepted and waits for the `ahead` runs before it; said again when it gets another number."""
+
+    type: Literal["run_queued"] = "run_queued"
+    run_id: str
+    number: int
+    ahead: int
+
+
+@frozen(kw_only=True, slots=False)
 class Gap:
     """The position asked for can't be honoured; the stream goes on from `earliest`."""
 
@@ -253,7 +263,7 @@ LogMessage = (
 )
 """What comes out of a log."""
 
-StreamMessage = LogMessage | CaughtUp | Gap
+StreamMessage = LogMessage | CaughtUp | RunQueued | Gap
 """What a stream of server-sent events carries."""
 
 ReplyMessage = Ack | Pong | Error

@@ -123,6 +123,12 @@ def _caught_up(position: Position) -> tuple[Frame, ...]:
     return (Frame(encode(messages.CaughtUp(position=str(position)))),)
 
 
+@lru_cache(maxsize=1024)
+def _run_queued(run_id: str, number: int, ahead: int) -> tuple[Frame, ...]:
+    # Every viewer of the session is due the same one.
+    return (Frame(encode(messages.RunQueued(run_id=run_id, number=number, ahead=ahead))),)
+
+
 class Native:
     """The native dialect."""
 
@@ -136,6 +142,10 @@ class Native:
     def caught_up(self, position: Position) -> tuple[Frame, ...]:
         """`caught_up`."""
         return _caught_up(position)
+
+    def run_queued(self, run_id: str, number: int, ahead: int) -> tuple[Frame, ...]:
+        """`run_queued`."""
+        return _run_queued(run_id, number, ahead)
 
     def gap(self, requested: Position, earliest: Position, latest: Position) -> tuple[Frame, ...]:
         """`gap`."""

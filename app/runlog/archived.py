@@ -11,7 +11,7 @@ from app.errors import Fenced, Gap
 from app.events import Event
 from app.measures import Measures
 from app.runlog.archive import decode_archive, encode_archive
-from app.runlog.base import Archive, Page, RunLog
+from app.runlog.base import Archive, Bell, Page, RunLog
 from app.runlog.single_flight import SingleFlight
 from app.runlog.window import Window
 
@@ -72,14 +72,14 @@ class ArchivedLog:
             raise Gap(1, window.tail)
         return window.page(after, limit)
 
-    async def wait(self, run_id: str, after: int) -> bool:
+    async def wait(self, run_id: str, after: int, bell: Bell | None = None) -> bool:
         """As `RunLog.wait`."""
         window = self._recall(run_id)
         if window is not None:
-            return await window.wait(after)
+            return await window.wait(after, bell)
         if after and run_id in self._seen_live:
-            return await self._live.wait(run_id, after)
-        return await self._wait_for_either(run_id, after)
+            return await self._live.wait(run_id, after, bell)
+        return await self._wait_for_either(run_id, after, bell)
 
     async def drop(self, run_id: str) -> None:
         """Forget the live log, and what is remembered of the archived one; its archive is removed by its owner."""
@@ -132,13 +132,13 @@ class ArchivedLog:
         self._seen_live.add(run_id)
         return page
 
-    async def _wait_for_either(self, run_id: str, after: int) -> bool:
+    async def _wait_for_either(self, run_id: str, after: int, bell: Bell | None) -> bool:
         # The live log must be waited on before the archive is asked: a run that moves in between is then noticed.
-        waiting = asyncio.ensure_future(self._live.wait(run_id, after))
+        waiting = asyncio.ensure_future(self._live.wait(run_id, after, bell))
         try:
             await asyncio.sleep(0)
             window = await self._fetch(run_id)
-            return await (waiting if window is None else window.wait(after))
+            return await (waiting if window is None else window.wait(after, bell))
         finally:
             if not waiting.cancel() and not waiting.cancelled():
                 # Marks a failure as seen, should the archive have had the answer.

@@ -6,6 +6,7 @@ its terminal event. `tests/runlog/test_contract.py` is this page as tests, run o
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -31,6 +32,31 @@ class Page:
     closed: bool
 
 
+class Bell:
+    """Lets one reader go on although its log has no news. Once rung, it stays so until it is cleared.
+
+    Attributes:
+        rung: whether it was rung since.
+        sleeping: what the reader waits on, while it does; set by the log.
+    """
+
+    __slots__ = ("rung", "sleeping")
+
+    def __init__(self) -> None:
+        self.rung = False
+        self.sleeping: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Wake the reader, now or as soon as it would wait."""
+        self.rung = True
+        if self.sleeping is not None and not self.sleeping.done():
+            self.sleeping.set_result(None)
+
+    def clear(self) -> None:
+        """The reader has looked."""
+        self.rung = False
+
+
 class RunLog(Protocol):
     """Logs, each under the id of its run."""
 
@@ -54,10 +80,10 @@ class RunLog(Protocol):
             Gap: `after` lies beyond the tail, or before what the log still holds.
         """
 
-    async def wait(self, run_id: str, after: int) -> bool:
+    async def wait(self, run_id: str, after: int, bell: Bell | None = None) -> bool:
         """Wait until there may be entries after `after`: True. False when there never will be: closed at `after`.
 
-        It may return True early, never late.
+        It may return True early, never late; it does when `bell` is rung.
         """
 
     async def drop(self, run_id: str) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
-from app.runlog.base import Page, RunLog
+from app.runlog.base import Bell, Page, RunLog
 
 
 class Cursor:
@@ -19,16 +19,18 @@ class Cursor:
     Args:
         after: seq of the last event that the reader already has; 0 for none.
         limit: the most entries in a page.
+        bell: when it is rung, the next page comes at once, and may be empty.
 
     Attributes:
         after: seq of the last event handed out.
     """
 
-    def __init__(self, log: RunLog, run_id: str, after: int = 0, *, limit: int = 512) -> None:
+    def __init__(self, log: RunLog, run_id: str, after: int = 0, *, limit: int = 512, bell: Bell | None = None) -> None:
         self.after = after
         self._log = log
         self._run_id = run_id
         self._limit = limit
+        self._bell = bell
         self._caught_up = False
         self._done = False
 
@@ -51,13 +53,13 @@ class Cursor:
                 # Reading may suspend nowhere, and neither may whoever sends the page: without this, one reader that is
                 # far behind would keep every other from running.
                 await asyncio.sleep(0)
-            elif not await self._log.wait(self._run_id, self.after):
+            elif not await self._log.wait(self._run_id, self.after, self._bell):
                 break
             page = await self._log.read(self._run_id, self.after, self._limit)
             if page.entries:
                 self.after = page.entries[-1].seq
             self._caught_up = self.after >= page.tail
             self._done = page.closed and self._caught_up
-            if page.entries:
+            if page.entries or (self._bell is not None and self._bell.rung):
                 return page
         return None

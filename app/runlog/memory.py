@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from app.errors import Fenced, Gap
 from app.events import Event
-from app.runlog.base import Page, RunLog
+from app.runlog.base import Bell, Page, RunLog
 from app.runlog.codec import encode_segment
 from app.runlog.window import Window
 
@@ -40,13 +40,13 @@ class MemoryLog:
             raise Gap(1, window.tail)
         return window.page(after, limit)
 
-    async def wait(self, run_id: str, after: int) -> bool:
+    async def wait(self, run_id: str, after: int, bell: Bell | None = None) -> bool:
         """As `RunLog.wait`."""
         window = self._windows.get(run_id)
         if window is None:
             window = self._windows[run_id] = Window.unbounded()
         try:
-            return await window.wait(after)
+            return await window.wait(after, bell)
         finally:
             if not (window.tail or window.in_use or window.dropped):
                 del self._windows[run_id]

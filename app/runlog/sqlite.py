@@ -19,7 +19,7 @@ from app.errors import StoreUnavailable
 from app.events import Event
 from app.inspection import inspect
 from app.measures import Measures
-from app.runlog.base import Page, RunLog
+from app.runlog.base import Bell, Page, RunLog
 from app.runlog.codec import encode_segment
 from app.runlog.file_lock import FileLock
 from app.runlog.group_commit import GroupCommit
@@ -136,7 +136,7 @@ class SqliteLog:
             lambda: self._ask(lambda reader: reader.page(run_id, after, limit)),
         )
 
-    async def wait(self, run_id: str, after: int) -> bool:
+    async def wait(self, run_id: str, after: int, bell: Bell | None = None) -> bool:
         """As `RunLog.wait`."""
         window = self._windows.open(run_id)
         if not window.known:
@@ -145,7 +145,7 @@ class SqliteLog:
                     ("state", run_id, self._told), lambda: self._ask(lambda reader: reader.state(run_id))
                 )
                 window.learn(tail, closed=closed)
-        return await window.wait(after)
+        return await window.wait(after, bell)
 
     async def drop(self, run_id: str) -> None:
         """As `RunLog.drop`.

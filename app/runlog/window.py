@@ -17,7 +17,7 @@ from typing import Final
 from attrs import Factory, define, field
 
 from app.events import Event
-from app.runlog.base import Entry, Page
+from app.runlog.base import Bell, Entry, Page
 
 MAX_ENTRIES: Final = 4096
 MAX_BYTES: Final = 1024 * 1024
@@ -102,16 +102,18 @@ class Window:
             self._pages[after, limit] = page
         return page
 
-    async def wait(self, after: int) -> bool:
+    async def wait(self, after: int, bell: Bell | None = None) -> bool:
         """As `RunLog.wait`. A position in a log that turns out to hold nothing is worth a look, too: there is a Gap."""
         if self.tail > after:
             return True
         if self.closed:
             return False
-        if self.dropped or (after > 0 and self.tail == 0):
+        if self.dropped or (after > 0 and self.tail == 0) or (bell is not None and bell.rung):
             return True
         news = asyncio.get_running_loop().create_future()
         self._waiting.add(news)
+        if bell is not None:
+            bell.sleeping = news
         try:
             # Once only: by the time the waiter runs again, another window may have taken this one's place.
             await news

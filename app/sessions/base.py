@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
 from attrs import frozen
 
 from app.events import FileRef
 
 T = TypeVar("T")
+
+OnConflict = Literal["reject", "queue", "interrupt"]
+"""What a message does that finds a run in progress (P4.4)."""
+
+MAX_WAITING: Final = 8
+"""How many runs of a session may wait for those ahead of them (P4.4)."""
 
 
 class RunStatus(StrEnum):
@@ -107,14 +113,39 @@ class NewRun:
     at: datetime
     idempotency_key: str | None = None
     body_hash: str = ""
+    on_conflict: OnConflict = "reject"
+
+
+@frozen
+class Waiting:
+    """A run that waits: it starts once the `ahead` runs before it have ended. Its number may still rise (P4.4)."""
+
+    run_id: str
+    number: int
+    ahead: int
 
 
 @frozen
 class Started:
-    """The answer to a start: the run, and whether it is new (False: the key was seen before)."""
+    """The answer to a start.
+
+    Attributes:
+        created: whether the run is new (False: its key was seen before).
+        waiting: if it has to wait, itself and those that it was put ahead of, which got new numbers.
+        interrupts: the run in progress that it wants cancelled.
+    """
 
     run: Run
     created: bool
+    waiting: tuple[Waiting, ...] = ()
+    interrupts: str | None = None
+
+
+@frozen
+class Ended:
+    """What ending a run brought about: `next` waited behind it and is running now."""
+
+    next: Run | None = None
 
 
 @frozen
@@ -176,12 +207,14 @@ class SessionStore(Protocol):
         """What the agent left with the last run's Outcome; empty at first."""
 
     async def start_run(self, session_id: str, new: NewRun) -> Started:
-        """Insert a run as the session's next number, running; gives an untitled session its first words as title.
+        """Insert a run as the session's next number; gives an untitled session its first words as title.
 
-        One transaction, and a partial unique index, so that it holds across processes.
+        It is running, or queued behind the one in progress as its `on_conflict` says: at the end of the queue, or at
+        its head (`interrupt`). One transaction, and a partial unique index, so that it holds across processes.
 
         Raises:
             RunActive: another run of the session is queued or running.
+            QueueFull: as many as may are waiting already.
             IdempotencyMismatch: the key was used with another `body_hash`.
             SessionNotFound: the session is gone.
         """
@@ -202,8 +235,20 @@ class SessionStore(Protocol):
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
         """(number, run id) of every run of the session, in order."""
 
-    async def finish_run(self, run_id: str, outcome: Outcome) -> bool:
-        """Decide how a run ended, if nobody has yet: False when it had ended before, and nothing was changed."""
+    async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
+        """(number, run id) of every run whose turn has come, in order: nothing will ever come before the last of them.
+
+        A run that was cancelled while it waited has its turn when those before it have ended.
+        """
+
+    async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:
+        """The session's runs that wait, in the order in which they will start."""
+
+    async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
+        """Decide how a run ended, if nobody has yet: None when it had ended before, and nothing was changed.
+
+        Unless `promote` is False, the session's first waiting run is running when this returns, if no other is.
+        """
 
     async def unfinished_runs(self) -> Sequence[Unfinished]:
         """Every run without an archive, oldest first: what a start-up has to finish."""

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import RunNotFound
-from app.sessions.base import Outcome
-from app.sessions.rows import of_outcome
-from app.sessions.tables import active, archives, runs, sessions
+from app.sessions.base import Ended, Outcome, Run, RunStatus
+from app.sessions.rows import RUN_COLUMNS, of_outcome, to_run
+from app.sessions.starting import active_runs
+from app.sessions.tables import active, archives, queued, runs, sessions
 
 
-async def finish_run(connection: AsyncConnection, run_id: str, outcome: Outcome) -> bool:
+async def finish_run(connection: AsyncConnection, run_id: str, outcome: Outcome, *, promote: bool) -> Ended | None:
     """Carry out `SessionStore.finish_run` in the connection's transaction."""
     # Whoever changes both a session and its runs locks the session first, so that no two wait for each other.
     locked = select(sessions.c.id).join(runs).where(runs.c.id == run_id).with_for_update(of=sessions)
-    session_id = await connection.scalar(locked)
+    session_id = (await connection.execute(locked)).scalar()
     ended = await connection.execute(update(runs).where(runs.c.id == run_id, active).values(of_outcome(outcome)))
-    if ended.rowcount == 0:
-        return False
+    if session_id is None or ended.rowcount == 0:
+        return None
     changes: dict[str, Any] = {"updated_at": outcome.at}
     if outcome.state is not None:
         changes["state"] = outcome.state
     await connection.execute(update(sessions).where(sessions.c.id == session_id).values(changes))
-    return True
+    return Ended(await _promote(connection, session_id, outcome.at) if promote else None)
+
+
+async def _promote(connection: AsyncConnection, session_id: str, at: datetime) -> Run | None:
+    """The session's first waiting run, running from now on; None while another runs, or if none waits."""
+    in_line = active_runs().where(runs.c.session_id == session_id).scalar_subquery()
+    started = update(runs).where(runs.c.id == in_line, queued).values(status=RunStatus.RUNNING.value, started_at=at)
+    row = (await connection.execute(started.returning(*RUN_COLUMNS))).one_or_none()
+    return to_run(row) if row else None
 
 
 async def put_archive(connection: AsyncConnection, run_id: str, body: bytes) -> None:

@@ -81,13 +81,13 @@ def of_session(session: Session) -> dict[str, Any]:
     }
 
 
-def of_new_run(session_id: str, number: int, new: NewRun) -> dict[str, Any]:
-    """The row of a run that starts."""
+def of_new_run(session_id: str, number: int, new: NewRun, status: RunStatus) -> dict[str, Any]:
+    """The row of a run that is running, or queued."""
     return {
         "id": new.id,
         "session_id": session_id,
         "number": number,
-        "status": RunStatus.RUNNING.value,
+        "status": status.value,
         "host": new.host,
         "content": new.content,
         "images": new.images,
@@ -95,7 +95,7 @@ def of_new_run(session_id: str, number: int, new: NewRun) -> dict[str, Any]:
         "idempotency_key": new.idempotency_key,
         "body_hash": new.body_hash,
         "created_at": new.at,
-        "started_at": new.at,
+        "started_at": new.at if status is RunStatus.RUNNING else None,
         "last_seq": 0,
         "archived": False,
     }

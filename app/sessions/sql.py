@@ -7,18 +7,30 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, delete, func, insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.inspection import inspect
 from app.sessions import ending, filing, starting
-from app.sessions.base import Listing, NewRun, Outcome, Run, Session, SessionStore, Started, StoredFile, Unfinished
+from app.sessions.base import (
+    Ended,
+    Listing,
+    NewRun,
+    Outcome,
+    Run,
+    Session,
+    SessionStore,
+    Started,
+    StoredFile,
+    Unfinished,
+    Waiting,
+)
 from app.sessions.database import Database
 from app.sessions.engine import Synchronous, open_engine
 from app.sessions.migrations import migrate
 from app.sessions.paging import by_creation, by_number, decode_cursor, page
 from app.sessions.rows import RUN_COLUMNS, of_session, to_file, to_run, to_session, to_unfinished
-from app.sessions.tables import archives, files, runs, sessions, unarchived
+from app.sessions.tables import active, archives, files, queued, runs, sessions, unarchived
 
 
 async def open_sessions(url: str, *, synchronous: Synchronous = "normal") -> SqlSessionStore:
@@ -91,11 +103,18 @@ class SqlSessionStore(SessionStore):
         return page([to_run(row) for row in rows], limit, lambda run: (run.number,))
 
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
-        query = select(runs.c.number, runs.c.id).where(runs.c.session_id == session_id).order_by(runs.c.number)
-        return [(row.number, row.id) for row in await self._database.read(query)]
+        return await self._numbers(runs.c.session_id == session_id)
 
-    async def finish_run(self, run_id: str, outcome: Outcome) -> bool:
-        return await self._database.write(ending.finish_run, run_id, outcome)
+    async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
+        first = select(func.min(runs.c.number)).where(runs.c.session_id == session_id, active).scalar_subquery()
+        has_come = runs.c.number <= func.coalesce(first, runs.c.number)
+        return await self._numbers(runs.c.session_id == session_id, ~queued, has_come)
+
+    async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:
+        return starting.waiting_in(await self._database.read(starting.line_of(session_id)))
+
+    async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
+        return await self._database.write(ending.finish_run, run_id, outcome, promote=promote)
 
     async def unfinished_runs(self) -> Sequence[Unfinished]:
         query = select(*RUN_COLUMNS, runs.c.terminal).where(unarchived).order_by(runs.c.created_at, runs.c.id)
@@ -128,6 +147,10 @@ class SqlSessionStore(SessionStore):
 
     async def close(self) -> None:
         await self._database.close()
+
+    async def _numbers(self, *conditions: ColumnElement[bool]) -> list[tuple[int, str]]:
+        query = select(runs.c.number, runs.c.id).where(*conditions).order_by(runs.c.number)
+        return [(row.number, row.id) for row in await self._database.read(query)]
 
     async def _run(self, *conditions: ColumnElement[bool]) -> Run | None:
         rows = await self._database.read(select(*RUN_COLUMNS).where(*conditions))

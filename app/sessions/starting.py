@@ -1,13 +1,21 @@
-"""The transaction that starts a run: who may, under which number, or which run a retry meets."""
+"""The transaction that starts a run: who may, under which number, or which run a retry meets.
+
+Runs start in the order of their numbers. One that is put ahead of those that wait therefore takes the number of the
+first of them, and each of them the number of the one behind it; nobody holds a position in them yet.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+from attrs import frozen
 from sqlalchemy import Select, case, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from app.errors import IdempotencyMismatch, RunActive, SessionNotFound
-from app.sessions.base import NewRun, Run, Started
-from app.sessions.rows import RUN_COLUMNS, of_new_run, to_run
+from app.errors import IdempotencyMismatch, QueueFull, RunActive, SessionNotFound
+from app.sessions.base import MAX_WAITING, NewRun, Run, RunStatus, Started, Waiting
+from app.sessions.rows import RUN_COLUMNS, AnyRow, of_new_run, to_run
 from app.sessions.tables import active, running, runs, sessions
 
 _TITLE_LENGTH = 80
@@ -22,12 +30,36 @@ async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -
         raise SessionNotFound("no such session")
     if new.idempotency_key is not None and (run := await _seen(connection, session_id, new)) is not None:
         return Started(run=run, created=False)
-    number = await _next_number(connection, session_id)
-    inserted = insert(runs).values(of_new_run(session_id, number, new)).returning(*RUN_COLUMNS)
+    line = await _line(connection, session_id)
+    _admit(line, new)
+    number = await _make_room(connection, line, new)
+    status = RunStatus.QUEUED if line.active else RunStatus.RUNNING
+    inserted = insert(runs).values(of_new_run(session_id, number, new, status)).returning(*RUN_COLUMNS)
     run = to_run((await connection.execute(inserted)).one())
     title = title_of(new.content) if session.title is None else session.title
     await connection.execute(update(sessions).where(sessions.c.id == session_id).values(title=title, updated_at=new.at))
-    return Started(run=run, created=True)
+    if not line.active:
+        return Started(run=run, created=True)
+    waiting = waiting_in((await connection.execute(line_of(session_id))).all())
+    return Started(
+        run=run,
+        created=True,
+        waiting=tuple(each for each in waiting if each.number >= number),
+        interrupts=line.running if new.on_conflict == "interrupt" else None,
+    )
+
+
+def line_of(session_id: str) -> Select[*tuple[Any, ...]]:
+    """The rows of a session's active runs, in the order in which they run."""
+    line = select(runs.c.id, runs.c.number, runs.c.status).where(runs.c.session_id == session_id, active)
+    return line.order_by(runs.c.number)
+
+
+def waiting_in(line: Sequence[AnyRow]) -> list[Waiting]:
+    """Those of the rows of `line_of` that wait."""
+    return [
+        Waiting(row.id, row.number, ahead) for ahead, row in enumerate(line) if row.status == RunStatus.QUEUED.value
+    ]
 
 
 def active_runs() -> Select[tuple[str]]:
@@ -56,13 +88,42 @@ async def _seen(connection: AsyncConnection, session_id: str, new: NewRun) -> Ru
     return to_run(row)
 
 
-async def _next_number(connection: AsyncConnection, session_id: str) -> int:
-    last = select(func.max(runs.c.number)).where(runs.c.session_id == session_id)
-    query = select(
-        active_runs().where(runs.c.session_id == session_id).scalar_subquery().label("active_run"),
-        func.coalesce(last.scalar_subquery(), 0).label("last"),
-    )
-    row = (await connection.execute(query)).one()
-    if row.active_run is not None:
-        raise RunActive(f"run {row.active_run} is in progress")
-    return int(row.last) + 1
+@frozen
+class _Line:
+    """A session's runs in line: the running one, those that wait, and the last number that was given."""
+
+    running: str | None
+    waiting: Sequence[Waiting]
+    last: int
+
+    @property
+    def active(self) -> str | None:
+        return self.running or (self.waiting[0].run_id if self.waiting else None)
+
+
+async def _line(connection: AsyncConnection, session_id: str) -> _Line:
+    last = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.session_id == session_id)
+    number = (await connection.execute(last)).scalar_one()
+    rows = (await connection.execute(line_of(session_id))).all()
+    at_work = next((row.id for row in rows if row.status == RunStatus.RUNNING.value), None)
+    return _Line(at_work, waiting_in(rows), number)
+
+
+def _admit(line: _Line, new: NewRun) -> None:
+    if line.active is None:
+        return
+    if new.on_conflict == "reject":
+        raise RunActive(f"run {line.active} is in progress")
+    # An interrupting run waits only until the one in progress has stopped: a full queue does not shut it out.
+    if len(line.waiting) >= MAX_WAITING + (new.on_conflict == "interrupt"):
+        raise QueueFull(f"{len(line.waiting)} runs are waiting already")
+
+
+async def _make_room(connection: AsyncConnection, line: _Line, new: NewRun) -> int:
+    """The new run's number; those that it goes ahead of move up."""
+    free = line.last + 1
+    if new.on_conflict == "interrupt":
+        for each in reversed(line.waiting):
+            await connection.execute(update(runs).where(runs.c.id == each.run_id).values(number=free))
+            free = each.number
+    return free

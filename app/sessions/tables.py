@@ -115,6 +115,7 @@ files = Table(
 _QUEUED = literal_column(f"'{RunStatus.QUEUED}'", String)
 _RUNNING = literal_column(f"'{RunStatus.RUNNING}'", String)
 running = runs.c.status == _RUNNING
+queued = runs.c.status == _QUEUED
 active = runs.c.status.in_([_QUEUED, _RUNNING])
 unarchived = ~runs.c.archived
 keyed = runs.c.idempotency_key.is_not(None)

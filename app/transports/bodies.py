@@ -15,6 +15,8 @@ MAX_IMAGES: Final = 4
 MAX_FILES: Final = 16
 MAX_KEY: Final = 128
 MAX_TITLE: Final = 200
+MAX_COMMENT: Final = 2048
+MAX_CALL_ID: Final = 256
 
 
 def schema(default: Any = None, /, **keywords: Any) -> Any:
@@ -43,7 +45,9 @@ class StartRun:
         description="Ids that the upload route returned, or objects with a `name` and `path` that it did.",
     )
     idempotency_key: str | None = schema(min_length=1, max_length=MAX_KEY)
-    on_conflict: Literal["reject"] | None = schema(description="What to do when a run is in progress.")
+    on_conflict: Literal["reject", "queue", "interrupt"] | None = schema(
+        description="When a run is in progress: refuse (the default), wait for it, or cancel it and go first."
+    )
     on_disconnect: Literal["continue", "cancel"] | None = schema(
         description="What happens to the run when its last viewer has left."
     )
@@ -62,6 +66,23 @@ class TicketView:
 
     ticket: str
     expires_in: int
+
+
+@frozen(kw_only=True, slots=False)
+class AnswerApproval:
+    """An answer to a question of the agent (P4.1)."""
+
+    approved: bool
+    comment: str | None = schema(max_length=MAX_COMMENT)
+
+
+@frozen(kw_only=True, slots=False)
+class ApprovalView:
+    """An answer that the agent got."""
+
+    call_id: str
+    approved: bool
+    comment: str | None
 
 
 @frozen(kw_only=True, slots=False)

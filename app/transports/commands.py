@@ -4,11 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal, get_args
 
-from attrs import field, frozen
+from attrs import NOTHING, field, frozen
 
+from app.agents.base import Approval
 from app.conversation import NewMessage
 from app.errors import InvalidMessage, UnknownType
-from app.transports.bodies import MAX_CONTENT, MAX_FILES, MAX_IMAGES, MAX_KEY, StartRun, schema
+from app.transports.bodies import (
+    MAX_CALL_ID,
+    MAX_COMMENT,
+    MAX_CONTENT,
+    MAX_FILES,
+    MAX_IMAGES,
+    MAX_KEY,
+    AnswerApproval,
+    StartRun,
+    schema,
+)
 from app.transports.images import decode_images
 from app.transports.structuring import structure
 from app.uploads.desk import Claim
@@ -32,6 +43,15 @@ class CancelCommand:
 
 
 @frozen(kw_only=True, slots=False)
+class ApproveCommand(AnswerApproval):
+    """Answers an `approval_requested` of the run in progress."""
+
+    type: Literal["approve"] = "approve"
+    call_id: str = schema(NOTHING, max_length=MAX_CALL_ID)
+    request_id: str | None = schema(max_length=MAX_KEY)
+
+
+@frozen(kw_only=True, slots=False)
 class PingCommand:
     """Asks for a `pong`."""
 
@@ -39,7 +59,7 @@ class PingCommand:
     request_id: str | None = field(default=None, metadata={"schema": {"max_length": MAX_KEY}})
 
 
-Command = MessageCommand | CancelCommand | PingCommand
+Command = MessageCommand | CancelCommand | ApproveCommand | PingCommand
 
 _COMMANDS: Final = {command.__name__.removesuffix("Command").lower(): command for command in get_args(Command)}
 
@@ -91,6 +111,7 @@ def new_message(body: StartRun, *, idempotency_key: str | None = None) -> NewMes
         images=decode_images(images),
         files=tuple(_claim(each, f"$.files[{index}]") for index, each in enumerate(files)),
         cancel_when_left=body.on_disconnect == "cancel",
+        on_conflict=body.on_conflict or "reject",
         idempotency_key=key,
     )
 
@@ -101,6 +122,16 @@ def _claim(value: Any, path: str) -> Claim:
     if isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("path"), str):
         return Claim(path=value["path"])
     raise InvalidMessage(f"{path}: expected a file's id, or an object with its name and path")
+
+
+def approval_of(body: AnswerApproval) -> Approval:
+    """Check somebody's answer.
+
+    Raises:
+        InvalidMessage: the comment is too long.
+    """
+    _within("$.comment", body.comment, MAX_COMMENT)
+    return Approval(body.approved, body.comment)
 
 
 def _within(path: str, text: str | None, limit: int) -> None:

@@ -17,15 +17,17 @@ from app.errors import (
     IdempotencyMismatch,
     InvalidJson,
     InvalidMessage,
+    NoSuchApproval,
+    QueueFull,
     RunActive,
     RunNotFound,
     SessionNotFound,
     TooLarge,
 )
 from app.transports.auth.authenticator import BY_TICKET
-from app.transports.bodies import MAX_KEY, RunList, RunView, StartRun, run_view
+from app.transports.bodies import MAX_KEY, AnswerApproval, ApprovalView, RunList, RunView, StartRun, run_view
 from app.transports.cattrs_plugin import OperationSpec
-from app.transports.commands import new_message
+from app.transports.commands import approval_of, new_message
 from app.transports.parameters import PAGE, After, Limit, PageCursor, Registry, RunEvent, start_of
 from app.transports.problems import declared
 
@@ -61,6 +63,7 @@ _SAME: Final = ResponseSpec(RunView, generate_examples=False, description="The r
             ForbiddenOrigin,
             SessionNotFound,
             RunActive,
+            QueueFull,
             TooLarge,
             IdempotencyMismatch,
             Draining,
@@ -128,6 +131,29 @@ async def cancel_run(
 ) -> RunView:
     """Cancel it; a run that has ended answers with its state."""
     return run_view(await registry.cancel(principal, session_id, run_id))
+
+
+@post(
+    "/sessions/{session_id:str}/runs/{run_id:str}/approvals/{call_id:str}",
+    operation_class=OperationSpec,
+    operation_id="answerApproval",
+    summary="Answer an approval",
+    status_code=202,
+    responses=declared(InvalidJson, InvalidMessage, SessionNotFound, RunNotFound, NoSuchApproval, ForbiddenOrigin),
+    **BY_TICKET,
+)
+async def answer_approval(
+    session_id: FromPath[str],
+    run_id: FromPath[str],
+    call_id: FromPath[str],
+    data: JSONBody[AnswerApproval],
+    registry: Registry,
+    principal: NamedDependency[str],
+) -> ApprovalView:
+    """Answer what the run's agent asked; every viewer sees the answer, and the same answer twice is one."""
+    approval = approval_of(data)
+    await registry.approve(principal, session_id, call_id, approval, run_id)
+    return ApprovalView(call_id=call_id, approved=approval.approved, comment=approval.comment)
 
 
 @frozen(kw_only=True, slots=False)

@@ -30,10 +30,12 @@ from app.transports.access_log import tell
 from app.transports.auth.authenticator import Authenticator
 from app.transports.auth.credentials import answer_to
 from app.transports.commands import (
+    ApproveCommand,
     CancelCommand,
     Command,
     MessageCommand,
     PingCommand,
+    approval_of,
     new_message,
     parse,
     request_id_of,
@@ -174,6 +176,9 @@ class Connection:
             case CancelCommand():
                 run = await self._registry.cancel(self.principal, self._session_id, command.run_id)
                 return run.id
+            case ApproveCommand():
+                await self._registry.approve(self.principal, self._session_id, command.call_id, approval_of(command))
+                return None
             case PingCommand():
                 return None
 

@@ -141,6 +141,10 @@ REPLIES: list[tuple[Any, str]] = [
     (messages.Pong(), '{"type":"pong"}'),
     (messages.Error(code="run_active", message="no"), '{"type":"error","code":"run_active","message":"no"}'),
     (
+        messages.RunQueued(run_id="run_1", number=4, ahead=2),
+        '{"type":"run_queued","run_id":"run_1","number":4,"ahead":2}',
+    ),
+    (
         messages.Error(code="run_active", message="no", request_id="r"),
         '{"type":"error","code":"run_active","message":"no","request_id":"r"}',
     ),

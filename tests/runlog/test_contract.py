@@ -7,7 +7,7 @@ import pytest
 
 from app.errors import Fenced, Gap
 from app.events import StreamEnd, TextDelta
-from app.runlog.base import Page
+from app.runlog.base import Bell, Page
 from app.runlog.cursor import Cursor
 
 pytestmark = pytest.mark.anyio
@@ -36,9 +36,9 @@ def seqs_of(page: Page) -> list[int]:
     return [entry.seq for entry in page.entries]
 
 
-async def parked(log, run_id: str, after: int) -> asyncio.Task[bool]:
+async def parked(log, run_id: str, after: int, bell: Bell | None = None) -> asyncio.Task[bool]:
     """A waiter that is known to have found nothing to return for."""
-    waiter = asyncio.create_task(log.wait(run_id, after))
+    waiter = asyncio.create_task(log.wait(run_id, after, bell))
     # Turns of the loop to begin in, and round trips to the store: whatever a waiter asks for has been answered by then.
     for _ in range(3):
         await asyncio.sleep(0)
@@ -239,6 +239,27 @@ class TestWaiting:
         await log.append("r", 2, words(2, 9))
 
         assert await ended(*waiters) == [True] * 100
+
+    @pytest.mark.parametrize("tail", [0, 1])
+    async def test_a_bell_wakes_its_own_waiter_and_no_other(self, log, tail) -> None:
+        if tail:
+            await write(log, "r", tail)
+        bell = Bell()
+        woken, other = await parked(log, "r", tail, bell), await parked(log, "r", tail, Bell())
+        bell.ring()
+        assert await ended(woken) == [True]
+        assert not other.done()
+        other.cancel()
+
+    @pytest.mark.parametrize("tail", [0, 1])
+    async def test_a_bell_that_was_rung_before_lets_nobody_wait(self, log, tail) -> None:
+        if tail:
+            await write(log, "r", tail)
+        bell = Bell()
+        bell.ring()
+        assert await ended(asyncio.create_task(log.wait("r", tail, bell))) == [True]
+        bell.clear()
+        (await parked(log, "r", tail, bell)).cancel()
 
     @pytest.mark.parametrize("tail", [0, 1])
     async def test_a_waiter_that_is_cancelled_does_not_disturb_the_others(self, log, tail) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, timedelta, timezone
 from itertools import count
 
 import anyio
@@ -16,42 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import IdempotencyMismatch, InvalidMessage, RunActive, RunNotFound, SessionNotFound
 from app.events import FileRef
-from app.sessions.base import Listing, NewRun, Outcome, Run, RunError, RunStatus, Session, Started, Unfinished
+from app.sessions.base import Ended, Listing, NewRun, Outcome, Run, RunError, RunStatus, Started, Unfinished
 from app.sessions.rows import of_new_run
 from app.sessions.sql import SqlSessionStore, open_sessions
 from app.sessions.tables import runs
+from tests.sessions.samples import AT, SECOND, a_run, a_session, an_outcome, finished
 
 pytestmark = pytest.mark.anyio
-
-AT = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
 
 one_store_for_all_examples = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 fresh = (f"{number:04}" for number in count())
-
-
-def a_session(session_id: str = "s", principal: str = "ann", title: str | None = None, at: datetime = AT) -> Session:
-    return Session(id=session_id, principal=principal, profile="demo", title=title, created_at=at, updated_at=at)
-
-
-def a_run(
-    run_id: str = "r1", content: str = "Hello", key: str | None = None, body_hash: str = "", at: datetime = AT
-) -> NewRun:
-    return NewRun(
-        id=run_id, content=content, images=0, files=(), host="h", at=at, idempotency_key=key, body_hash=body_hash
-    )
-
-
-def an_outcome(status: RunStatus = RunStatus.COMPLETED, at: datetime = AT + SECOND, **more: object) -> Outcome:
-    return Outcome(status=status, terminal=b"\x00end\xff", last_seq=7, output="Hi", at=at, **more)
-
-
-async def finished(store: SqlSessionStore, session_id: str, new: NewRun) -> Run:
-    run = (await store.start_run(session_id, new)).run
-    assert await store.finish_run(run.id, an_outcome())
-    return run
 
 
 async def all_at_once(starts: Iterable[Awaitable[Started]]) -> list[Started | BaseException]:
@@ -206,7 +182,7 @@ async def test_the_database_itself_refuses_a_second_use(store: SqlSessionStore, 
 
 
 async def put_row(store: SqlSessionStore, new: NewRun, number: int, status: str = "running") -> None:
-    row = of_new_run("s", number, new) | {"status": status}
+    row = of_new_run("s", number, new, RunStatus(status))
     await store._database.write(AsyncConnection.execute, insert(runs).values(row))
 
 
@@ -368,8 +344,8 @@ async def test_of_outcomes_at_once_one_wins_whole(store: SqlSessionStore, other_
     answers = await asyncio.gather(
         *((store, other_store)[n % 2].finish_run("r1", outcome) for n, outcome in enumerate(outcomes))
     )
-    assert answers.count(True) == 1
-    won = outcomes[answers.index(True)]
+    assert answers.count(Ended()) == 1
+    won = outcomes[answers.index(Ended())]
     ((run, terminal),) = ((left.run, left.terminal) for left in await store.unfinished_runs())
     assert (run.output, run.last_seq, run.ended_at, terminal) == (won.output, won.last_seq, won.at, won.terminal)
     assert await store.get_state("s") == won.state

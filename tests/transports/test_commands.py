@@ -61,7 +61,7 @@ def test_what_is_no_object_is_refused(value):
 
 @pytest.mark.parametrize("kind", ["", "Message", "approve_all", "stream_delta", "pong"])
 def test_an_unknown_type_is_refused_with_the_known_ones(kind):
-    with pytest.raises(UnknownType, match=r"^\$.type: expected one of message, cancel, ping$"):
+    with pytest.raises(UnknownType, match=r"^\$.type: expected one of message, cancel, approve, ping$"):
         parse({"type": kind})
 
 
@@ -96,8 +96,8 @@ def test_a_wrong_field_is_named_by_its_path(value, said):
 @pytest.mark.parametrize(
     ("field", "value", "expected"),
     [
-        ("on_conflict", "queue", "'reject'"),
-        ("on_conflict", 1, "'reject'"),
+        ("on_conflict", "wait", "'reject' or 'queue' or 'interrupt'"),
+        ("on_conflict", 1, "'reject' or 'queue' or 'interrupt'"),
         ("on_disconnect", "stop", "'continue' or 'cancel'"),
         ("on_disconnect", ["cancel"], "'continue' or 'cancel'"),
     ],

@@ -80,7 +80,8 @@ def subagent_tool(profile: Profile) -> Tool[RunDeps]:
 
     async def ask(ctx: RunContext[RunDeps], request: str) -> str:
         said: list[str] = []
-        turn = Turn(session_id=ctx.deps.turn.session_id, run_id=ctx.deps.turn.run_id, content=request)
+        asked = ctx.deps.turn
+        turn = Turn(session_id=asked.session_id, run_id=asked.run_id, content=request, ask=asked.ask)
         try:
             async with aclosing(_generator(profile.agent.run_stream(turn))) as stream:
                 async for event in stream:

@@ -1,0 +1,78 @@
+"""What a run's agent has asked people, and what they answered (P4.1, `approve`).
+
+A question and its answer are events like any other, so every viewer sees them, also after a reload. The agent goes on
+only once the answer is in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from app.agents.base import Approval
+from app.errors import NoSuchApproval
+from app.events import ApprovalRequested, ApprovalResolved, Event
+
+_ENDED: Final = Approval(approved=False, comment="the run has ended")
+_GIVEN_UP: Final = "the agent waits no longer"
+
+
+class Approvals:
+    """The approvals of one run.
+
+    Args:
+        say: records an event as the agent's; answers what came of it, nothing once the run has its terminal.
+    """
+
+    def __init__(self, say: Callable[[Event], Sequence[Event]]) -> None:
+        self._say = say
+        self._open: dict[str, asyncio.Future[Approval]] = {}
+        self._given: dict[str, Approval] = {}
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the agent waits for somebody's answer."""
+        return bool(self._open)
+
+    async def ask(self, question: ApprovalRequested) -> Approval:
+        """Put a question to whoever follows the run, and wait for the answer.
+
+        Raises:
+            TypeError: a field of the question has another type than it is declared with.
+        """
+        asked = next((each for each in self._say(question) if isinstance(each, ApprovalRequested)), None)
+        if asked is None:
+            return _ENDED
+        answer: asyncio.Future[Approval] = asyncio.get_running_loop().create_future()
+        self._open[asked.call_id] = answer
+        try:
+            return await answer
+        finally:
+            del self._open[asked.call_id]
+            if asked.call_id not in self._given:  # an open question would stay on everybody's screen
+                self._say(ApprovalResolved(asked.call_id, approved=False, comment=_GIVEN_UP))
+
+    def answer(self, call_id: str, approval: Approval) -> None:
+        """Take somebody's answer; saying the same again is fine.
+
+        Raises:
+            NoSuchApproval: nobody asked that, or it was answered otherwise.
+        """
+        if self._given.get(call_id) == approval:
+            return
+        if call_id in self._given:
+            raise NoSuchApproval("it was answered already, and otherwise")
+        if call_id not in self._open:
+            raise NoSuchApproval("the run waits for no such approval")
+        self._given[call_id] = approval
+        self._say(ApprovalResolved(call_id, approval.approved, comment=approval.comment))
+
+    def written(self, events: Sequence[Event]) -> None:
+        """Let the agent go on with the answers among these events, which are in the log now."""
+        for event in events:
+            if not isinstance(event, ApprovalResolved):
+                continue
+            waiting = self._open.get(event.call_id)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(self._given[event.call_id])
