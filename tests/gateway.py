@@ -83,6 +83,12 @@ class Gateway:
         return [line for line in self.stderr.splitlines() if self._is_complaint(line)]
 
     @property
+    def memory(self) -> float:
+        """Resident memory of the process, MiB."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    @property
     def open_sockets(self) -> int:
         """How many sockets the process holds."""
         count = 0

@@ -12,6 +12,9 @@ from app.errors import ConfigurationError
 _LONGER_S: Final = 5.0
 """Seconds that the kernel waits for a peer longer than the server does, which has more to say about it (P3.9)."""
 
+_UNSENT_BYTES: Final = 128 * 1024
+"""What the kernel keeps for a peer beyond what is on its way: without a limit megabytes for each that takes nothing."""
+
 
 _LONGEST_S: Final = 60_000.0  # the kernel takes no idle time over 32,767 s
 
@@ -62,6 +65,7 @@ def _set_up(listener: socket.socket, seconds: float) -> None:
         ("TCP_KEEPIDLE", max(1, round(seconds / 2))),
         ("TCP_KEEPINTVL", max(1, round(seconds / 8))),
         ("TCP_KEEPCNT", 4),  # where there is no user timeout, which decides otherwise
+        ("TCP_NOTSENT_LOWAT", _UNSENT_BYTES),
     ):
         if hasattr(socket, name):  # not everywhere but on Linux
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

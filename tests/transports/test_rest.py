@@ -436,15 +436,6 @@ async def test_a_long_poll_without_news_answers_empty_when_its_time_is_up(gatewa
     assert silent == {"events": [], "next": begun["next"], "done": False}
 
 
-async def test_a_body_on_a_get_does_no_harm(gateway: Gateway) -> None:
-    async with gateway.client() as http:
-        session = await new_session(http)
-        answer = await http.request("GET", f"/sessions/{session}", content=b"x" * 100_000)
-        again = await http.get(f"/sessions/{session}")
-
-    assert answer.json() == again.json()
-
-
 async def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_fault_of_the_server(launch: Launch) -> None:
     server = launch()
     host, port = server.url.removeprefix("http://").split(":")
