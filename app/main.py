@@ -22,7 +22,6 @@ from app.agents.loader import Profiles, load_profiles
 from app.dialects.native import Native
 from app.errors import ConfigurationError, StoreUnavailable
 from app.host import Stores
-from app.measures import Measures
 from app.recovery import recover
 from app.registry import RunRegistry
 from app.run_limits import RunLimits
@@ -31,6 +30,8 @@ from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog
 from app.sessions.sql import open_sessions
 from app.settings import Settings
+from app.telemetry import Telemetry
+from app.tracing.loader import tracing_of
 from app.transports import (
     files,
     metrics,
@@ -68,18 +69,20 @@ def create_app(settings: Settings | None = None) -> Litestar:
     tokens = _tokens(settings)
     profiles = load_profiles(settings.agent, settings.profiles)
     origins = Origins(settings.allowed_origins)
-    measures = Measures()
+    telemetry = Telemetry(tracing=tracing_of(os.environ))
+    measures = telemetry.measures
     for transport in viewing.TRANSPORTS:
         measures.expect(transport, Native.name, viewing.CUTS)
     exposition = Exposition(measures)
-    options = StreamOptions(settings.send_timeout, measures)
+    options = StreamOptions(settings.send_timeout, telemetry)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
+            stack.push_async_callback(telemetry.tracing.close)
             measures.loop = stack.enter_context(Watchdog())
             try:
-                app.state.registry = await stack.enter_async_context(open_registry(settings, profiles, measures))
+                app.state.registry = await stack.enter_async_context(open_registry(settings, profiles, telemetry))
                 app.state.authenticator = Authenticator(tokens, await _tickets(settings))
             except Exception as error:
                 app.state.failure = error  # for who can say it better than a lifespan's traceback
@@ -121,7 +124,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
 
 @asynccontextmanager
-async def open_registry(settings: Settings, profiles: Profiles, measures: Measures) -> AsyncIterator[RunRegistry]:
+async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telemetry) -> AsyncIterator[RunRegistry]:
     """Open the embedded stores, finish what an earlier process left, and close it all in the end.
 
     Raises:
@@ -131,6 +134,7 @@ async def open_registry(settings: Settings, profiles: Profiles, measures: Measur
         settings.data_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(f"{settings.data_dir} can't be the data directory: {error.strerror}") from error
+    measures = telemetry.measures
     async with AsyncExitStack() as stack:
         live = await SqliteLog.open(
             settings.data_dir / "events.sqlite3", synchronous=settings.sqlite_sync, measures=measures

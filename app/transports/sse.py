@@ -23,8 +23,9 @@ from litestar.types import Receive, Send
 
 from app.dialects.native import Native
 from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
-from app.measures import Measures, ViewerCount
+from app.measures import ViewerCount
 from app.position import Position
+from app.telemetry import Telemetry
 from app.transports.auth.authenticator import BY_TICKET
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.cutting import Patience, cut
@@ -55,11 +56,11 @@ class StreamOptions:
 
     Attributes:
         send_timeout: seconds that a peer may take nothing (P3.9).
-        measures: where viewers are counted.
+        telemetry: who is told of viewers.
     """
 
     send_timeout: float
-    measures: Measures
+    telemetry: Telemetry
 
 
 class _Stream:
@@ -114,7 +115,7 @@ class _EventStreamASGI(ASGIResponse):
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         response, options = self._stream, self._stream.options
-        with Viewing(options.measures, self._scope, "sse", response.dialect, response.start) as viewing:
+        with Viewing(options.telemetry, self._scope, "sse", response.dialect, response.start) as viewing:
             async with anyio.create_task_group() as group:
                 with anyio.CancelScope() as sending:
                     with Patience(self._scope, options.send_timeout, sending.cancel) as patience:

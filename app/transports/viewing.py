@@ -8,12 +8,16 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any, Final, Self
 
-from app.measures import Measures, ViewerCount
+from litestar.datastructures import Headers
+
+from app.measures import ViewerCount
 from app.position import START, Position
+from app.telemetry import Telemetry
+from app.tracing.base import Cause, ConnectionSpan
 from app.transports.access_log import tell
 
 TRANSPORTS: Final = ("sse", "websocket")
-CUTS: Final = frozenset({"too_slow", "draining", "session_deleted", "refused_frames", "failed"})
+CUTS: Final = ("too_slow", "draining", "session_deleted", "refused_frames", "too_large", "failed")
 """Why a stream ends from this side before its natural end."""
 
 
@@ -28,15 +32,25 @@ class Viewing:
         count: the numbers of this viewer.
     """
 
-    def __init__(self, measures: Measures, scope: Any, transport: str, dialect: str, start: Position | None) -> None:
+    def __init__(self, telemetry: Telemetry, scope: Any, transport: str, dialect: str, start: Position | None) -> None:
         self.count = ViewerCount(transport, dialect)
-        self._measures = measures
+        self._measures = telemetry.measures
+        self._tracing = telemetry.tracing
         self._scope = scope
         self._resumed = start is not None and start > START
         self._reason: str | None = None
+        self._code: int | None = None
+        self._span: ConnectionSpan
 
     def __enter__(self) -> Self:
         self._measures.attach(self.count, resumed=self._resumed)
+        self._span = self._tracing.connection(
+            self.count.transport,
+            self.count.dialect,
+            self._scope["path_params"].get("session_id", ""),
+            Cause.of(Headers.from_scope(self._scope), self._tracing.headers) if self._tracing.headers else None,
+            resumed=self._resumed,
+        )
         return self
 
     def __exit__(
@@ -46,6 +60,7 @@ class Viewing:
         reason = self._reason or "client_left"
         if reason in CUTS:
             self._measures.cuts[self.count.transport, reason] += 1
+        self._span.end(reason=reason, code=self._code, sent=self.count.sent)
         tell(
             self._scope,
             transport=self.count.transport,
@@ -53,8 +68,10 @@ class Viewing:
             reason=reason,
             sent=self.count.sent,
             resumed=self._resumed,
+            **({} if self._code is None else {"code": self._code}),
         )
 
-    def ends(self, reason: str) -> None:
-        """Say why it ends; the first reason stands. Without one, it was the client who left."""
+    def ends(self, reason: str | None, code: int | None = None) -> None:
+        """Say why it ends, and with which close code; the first word stands. Without any, the client left."""
         self._reason = self._reason or reason
+        self._code = self._code or code

@@ -23,7 +23,16 @@ from msgspec import UNSET
 
 from app.dialects import messages, native
 from app.dialects.native import Native
-from app.errors import BadPosition, InvalidJson, InvalidMessage, RateLimited, Refusal, SessionNotFound, UnknownType
+from app.errors import (
+    BadPosition,
+    InvalidJson,
+    InvalidMessage,
+    RateLimited,
+    Refusal,
+    SessionNotFound,
+    TooLarge,
+    UnknownType,
+)
 from app.measures import ViewerCount
 from app.registry import RunRegistry
 from app.transports.access_log import tell
@@ -67,6 +76,9 @@ _WHY: Final = {
 }
 """Why a viewer is cut, by the code that tells it."""
 
+_WHY_LEFT: Final = {TooLarge.close_code: "too_large"}
+"""The same where the server's protocol closed before we were asked."""
+
 _CLOSE_GRACE: Final = 1.0
 _GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
 """What sending raises once the peer, or this side, has closed."""
@@ -88,7 +100,7 @@ class Connection:
         self._session_id = session_id
         self._sending = anyio.CancelScope()
         self._patience = Patience(socket.scope, options.send_timeout, self._sending.cancel)
-        self._rejected = options.measures.rejected
+        self._rejected = options.telemetry.measures.rejected
         self._viewing: Viewing | None = None
         self._closed = False
         self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
@@ -126,8 +138,8 @@ class Connection:
         """
         self._closed = True
         tell(self._socket.scope, code=code)
-        if self._viewing is not None and code in _WHY:
-            self._viewing.ends(_WHY[code])
+        if self._viewing is not None:
+            self._viewing.ends(_WHY.get(code), code)
         with suppress(*_GONE):
             try:
                 async with asyncio.timeout(_CLOSE_GRACE):
@@ -236,7 +248,7 @@ async def session_lifespan(
         with suppress(*_GONE):
             yield
         return
-    viewing = Viewing(stream_options.measures, socket.scope, "websocket", Native.name, start)
+    viewing = Viewing(stream_options.telemetry, socket.scope, "websocket", Native.name, start)
     with viewing:
         async with anyio.create_task_group() as group:
 
@@ -246,8 +258,12 @@ async def session_lifespan(
                 group.cancel_scope.cancel()
 
             group.start_soon(send)
-            with suppress(*_GONE):
+            try:
                 yield
+            except WebSocketDisconnect as gone:
+                viewing.ends("draining" if viewer.drained else _WHY_LEFT.get(gone.code), gone.code)
+            except _GONE:
+                pass
             group.cancel_scope.cancel()
 
 

@@ -1,0 +1,1 @@
+"""Spans of runs and of connections, for whoever follows one piece of work across systems."""
