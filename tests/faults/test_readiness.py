@@ -22,6 +22,8 @@ pytestmark = pytest.mark.anyio
 READ_MARKS = (123, 5)
 """Where readers of a SQLite file in WAL mode take their locks: the first byte in its `-shm`, and how many."""
 
+ASKED_FOR = ("storage.failed", "stores.not_ready")
+
 IN_TIME = 2.0
 """Seconds within which the answer has to come, besides what the machine takes for it."""
 
@@ -60,7 +62,7 @@ async def becomes_ready(http: httpx.AsyncClient) -> None:
 async def test_a_store_that_hangs_is_not_ready_and_nobody_waits_for_it(
     launch: Launch, locked: Callable[[Path], contextlib.AbstractContextManager[None]]
 ) -> None:
-    gateway = launch()
+    gateway = launch(asked_for=ASKED_FOR)
     async with gateway.client() as http:
         with locked(gateway.data_dir):
             began = time.monotonic()
@@ -77,7 +79,7 @@ async def test_a_store_that_hangs_is_not_ready_and_nobody_waits_for_it(
 
 
 async def test_a_disk_that_refuses_writes_is_not_ready_until_it_takes_them_again(launch: Launch) -> None:
-    gateway = launch()
+    gateway = launch(asked_for=ASKED_FOR)
     async with gateway.client() as http:
         session = await new_session(http)
         await log_of(http, session, await start(http, session, "/quiet /length 8 /rate 0"))
