@@ -64,7 +64,7 @@ def serve(host: str | None, port: int | None, agent: str | None) -> None:
     settings = _settings(host=host, port=port, agent=agent)
     if agent is not None:  # what was just typed wins over a file of profiles that the environment names
         settings = evolve(settings, profiles=None)
-    set_up_logs(settings.log_format, settings.log_level)
+    set_up_logs(settings.log_format, settings.log_level, os.environ)
     run(settings)
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import structlog
 
+from app.redaction import Redaction
 
-def set_up_logs(form: Literal["auto", "json", "console"], level: str) -> None:
-    """Send our logs, and those of libraries, to standard error."""
+
+def set_up_logs(form: Literal["auto", "json", "console"], level: str, environment: Mapping[str, str]) -> None:
+    """Send our logs, and those of libraries, to standard error, without the secrets of the environment."""
     readable = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    redact = Redaction(environment)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -28,7 +32,11 @@ def set_up_logs(form: Literal["auto", "json", "console"], level: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_renderers(readable=readable)],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_renderers(readable=readable),
+                lambda _, __, line: redact(str(line)),
+            ],
         )
     )
     root = logging.getLogger()

@@ -77,6 +77,10 @@ class Gateway:
     def stderr(self) -> str:
         return self._errors.read_text()
 
+    def forget(self) -> None:
+        """Empty the log: what stands in it was looked at."""
+        self._errors.write_text("")
+
     @property
     def complaints(self) -> list[str]:
         """What stands in the log and should not: tracebacks, errors, lines of another form."""
