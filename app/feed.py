@@ -164,6 +164,10 @@ class SessionFeed:
         """The id of a run, or None."""
         return self._runs.get(number)
 
+    def numbers(self) -> Sequence[int]:
+        """The numbers of the runs, in order."""
+        return list(self._runs)
+
     def first(self) -> int:
         """The number of the earliest run that is left, 0 without one."""
         return next(iter(self._runs), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ from app.errors import ConfigurationError, StoreUnavailable
 from app.host import Stores
 from app.recovery import recover
 from app.registry import RunRegistry
+from app.retention import Retention, SteadyClock
 from app.run_limits import RunLimits
 from app.runlog.archived import ArchivedLog
 from app.runlog.sqlite import SqliteLog
@@ -151,6 +153,10 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
         uploads = Uploads(settings.data_dir / "files", rows, _upload_limits(settings), stores.clock)
         stack.push_async_callback(uploads.close)
         await uploads.recover()
+        if settings.retention_days is not None:
+            clock = SteadyClock(stores.clock, time.monotonic)
+            retention = Retention(stores, uploads, settings.retention_days, clock)
+            await stack.enter_async_context(retention.sweeping())
         native = Native()
         registry = RunRegistry(
             stores,

@@ -12,11 +12,16 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 from attrs import Attribute, field, fields, frozen
+from attrs.validators import optional
 
 from app.errors import ConfigurationError
 
 PREFIX: Final = "RUNCAST_"
-_NUMBERS: Final = {int: "a whole number", float: "a number"}
+_NUMBERS: Final[dict[Any, tuple[Callable[[str], float], str]]] = {
+    int: (int, "a whole number"),
+    float: (float, "a number"),
+    float | None: (float, "a number"),
+}
 
 
 def _at_least(low: float) -> Callable[[Any, Attribute[Any], float], None]:
@@ -89,6 +94,8 @@ class Settings:
         max_upload_bytes: the largest file that is taken in (P6.6).
         max_session_files: how many files a session may have.
         max_session_file_bytes: how large they may be together.
+        retention_days: how many days after its end a run's log is trimmed, and after its last sign of life a session
+            loses its files; None keeps everything (P3.6).
         send_timeout: how long a viewer may take nothing before it is cut (P3.9).
         disconnect_grace: how long a run that asked for it goes on without a viewer (P3.11).
         run_deadline: how long a run may take; 0 is no limit (P7.1).
@@ -121,6 +128,7 @@ class Settings:
     max_upload_bytes: int = field(default=20 * 1024 * 1024, validator=_at_least(1024))
     max_session_files: int = field(default=100, validator=_at_least(0))
     max_session_file_bytes: int = field(default=200 * 1024 * 1024, validator=_at_least(0))
+    retention_days: float | None = field(default=None, validator=optional(_at_least(0.00001)))
     send_timeout: float = field(default=20.0, validator=_at_least(0.1))
     disconnect_grace: float = field(default=30.0, validator=_at_least(0))
     run_deadline: float = field(default=1800.0, validator=_at_least(0))
@@ -163,13 +171,14 @@ def names() -> list[str]:
 def _read(name: str, kind: Any, text: str) -> Any:
     if kind is bool:
         return _flag(name, text)
-    if kind in (int, float):
+    if kind in _NUMBERS:
+        read, said = _NUMBERS[kind]
         try:
-            number = kind(text)
+            number = read(text)
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            raise ValueError(f"{variable(name)} must be {_NUMBERS[kind]}, not {text!r}")
+            raise ValueError(f"{variable(name)} must be {said}, not {text!r}")
         return number
     if kind in (Path, Path | None):
         return _path(name, text)

@@ -75,8 +75,8 @@ class Following:
 
     async def run(self, number: int, run_id: str, start: Position) -> Batches:
         """Follow one run, strictly after `start`, until its terminal (P3.3)."""
-        tail = await self._tail(run_id)
-        at, gap = self._begin(number, tail, start)
+        first, tail = await self._extent(run_id)
+        at, gap = self._begin(number, first, tail, start)
         if gap.frames:
             yield gap
         caught_up = CaughtUp(self._dialect, Position(number, tail))
@@ -88,7 +88,13 @@ class Following:
 
     async def read(self, number: int, run_id: str, start: Position, *, limit: int, wait: float) -> Slice:
         """What there is of a run after `start`, up to `limit` events; waits `wait` seconds for a first one."""
-        at, gap = self._begin(number, await self._tail(run_id), start)
+        try:
+            return await self._slice(number, run_id, start, limit, wait)
+        except Gap:  # it was trimmed just now
+            return await self._slice(number, run_id, start, limit, wait)
+
+    async def _slice(self, number: int, run_id: str, start: Position, limit: int, wait: float) -> Slice:
+        at, gap = self._begin(number, *await self._extent(run_id), start)
         with self._runs.view(number, run_id) as feed:
             page = await self._log.read(run_id, at, limit)
             frames = [*gap.frames, *self._frames(feed, page)]
@@ -113,9 +119,9 @@ class Following:
         latest = await self._latest(feed)
         at = start if start is not None else await self._live(feed, latest)
         if await self._lost(feed, at, latest):
-            earliest = Position(feed.first(), 1) if feed.first() else Position(0, 0)
+            earliest = await self._earliest(feed)
             yield Batch(self._dialect.gap(at, earliest, latest))
-            at = Position(0, 0)
+            at = Position(earliest.run, max(earliest.seq - 1, 0))
         caught_up = CaughtUp(self._dialect, latest, self._queued(waiting))
         for batch in caught_up.at(at):
             yield batch
@@ -139,6 +145,12 @@ class Following:
         with self._runs.view(number, run_id) as feed:
             async with Cursor(self._log, run_id, after, bell=ear.bell if ear else None) as cursor:
                 while (page := await _next(cursor)) is not None:
+                    if isinstance(page, Gap):
+                        cursor.after, gap = self._begin(
+                            number, page.earliest, page.latest, Position(number, cursor.after)
+                        )
+                        yield gap
+                        continue
                     if ear is not None and ear.bell.rung:
                         for batch in self._queued(ear.heard()):
                             yield batch
@@ -152,26 +164,28 @@ class Following:
     def _queued(self, waiting: Sequence[Waiting]) -> list[Batch]:
         return [Batch(self._dialect.run_queued(each.run_id, each.number, each.ahead)) for each in waiting]
 
-    def _begin(self, number: int, tail: int, start: Position) -> tuple[int, Batch]:
-        """The seq to read after, and what to say first: `gap`, when `start` lies beyond the log's end (P3.6)."""
+    def _begin(self, number: int, first: int, tail: int, start: Position) -> tuple[int, Batch]:
+        """The seq to read after, and what to say first: `gap`, when the log can't go on from `start` (P3.6)."""
         latest = Position(number, tail)
-        if start > latest:
-            return 0, Batch(self._dialect.gap(start, Position(number, min(tail, 1)), latest))
-        return (start.seq if start.run == number else 0), Batch(())
+        seq = start.seq if start.run == number else 0
+        if start > latest or seq < first - 1:
+            return first - 1, Batch(self._dialect.gap(start, Position(number, min(first, tail)), latest))
+        return seq, Batch(())
 
     def _frames(self, feed: RunFeed, page: Page) -> list[Frame]:
         return list(feed.batch(self._dialect, page).frames) if page.entries else []
 
-    async def _tail(self, run_id: str) -> int:
+    async def _extent(self, run_id: str) -> tuple[int, int]:
+        """The seqs of the first event that is left of a log, 1 while there is none, and of the last."""
         try:
-            return (await self._log.read(run_id, 0, 1)).tail
+            return 1, (await self._log.read(run_id, 0, 1)).tail
         except Gap as gap:
-            return gap.latest
+            return gap.earliest, gap.latest
 
     async def _latest(self, feed: SessionFeed) -> Position:
         last = feed.last()
         run_id = feed.run_id(last)
-        return Position(last, await self._tail(run_id)) if run_id else Position(0, 0)
+        return Position(last, (await self._extent(run_id))[1]) if run_id else Position(0, 0)
 
     async def _live(self, feed: SessionFeed, latest: Position) -> Position:
         """Before the run in progress, or after everything there is."""
@@ -182,19 +196,40 @@ class Following:
         return latest if page.closed and not page.entries else Position(latest.run, 0)
 
     async def _lost(self, feed: SessionFeed, at: Position, latest: Position) -> bool:
-        if at.run == 0 and latest >= at:
-            return False
-        run_id = feed.run_id(at.run)
+        """Whether something that comes after `at` can't be had, or `at` never was."""
+        number = at.run or feed.first()
+        run_id = feed.run_id(number)
         if run_id is None or at > latest:
-            return True
-        return at.seq > await self._tail(run_id)
+            return at != latest
+        first, tail = await self._extent(run_id)
+        if first == 1:  # then all later logs are whole too
+            return at.run == number and at.seq > tail
+        earliest = await self._earliest(feed)
+        return at.seq > tail or (at.run, at.seq) < (earliest.run, earliest.seq - 1)
+
+    async def _earliest(self, feed: SessionFeed) -> Position:
+        """The first event from which on nothing is missing: of the logs that were trimmed, the last one's terminal."""
+        numbers = feed.numbers()
+        trimmed, whole = -1, len(numbers)
+        earliest = Position(feed.first(), 1) if numbers else Position(0, 0)
+        while whole - trimmed > 1:
+            middle = (trimmed + whole) // 2
+            first, _ = await self._extent(feed.run_id(numbers[middle]) or "")
+            if first == 1:
+                whole = middle
+            else:
+                trimmed, earliest = middle, Position(numbers[middle], first)
+        return earliest
 
 
-async def _next(cursor: Cursor) -> Page | None:
+async def _next(cursor: Cursor) -> Page | Gap | None:
+    """The cursor's next page, or the gap if the log was trimmed under it."""
     try:
         return await cursor.next()
     except Gap as gap:
-        raise SessionNotFound("the log is no longer kept") from gap
+        if gap.latest <= cursor.after:
+            raise SessionNotFound("the log is no longer kept") from gap
+        return gap
 
 
 class CaughtUp:

@@ -1,4 +1,4 @@
-"""A closed log as one value: deltas merged, compressed, and still every seq exact.
+"""A closed log as one value: deltas merged, compressed, and still every seq exact; or what retention leaves of it.
 
 A run of adjacent deltas that differ in nothing but their text is stored as one delta and the lengths of its pieces in
 code points: `["<tag>", {fields}, [lengths]]`. Other events are stored as in a segment.
@@ -17,25 +17,47 @@ from app.errors import StoreUnavailable
 from app.events import Delta, Event
 from app.runlog.codec import encode_event, parse, restore
 
-_VERSION: Final = b"\x01"
+_WHOLE: Final = b"\x01"
+_TRIMMED: Final = b"\x02"
+_SEQ_BYTES: Final = 8
 
 
 def encode_archive(events: Sequence[Event]) -> bytes:
     """Encode a whole log. CPU-bound: run it in a thread when the log may be long."""
-    items = [item for _, stretch in groupby(events, _voice) for item in _encode_stretch(list(stretch))]
-    return _VERSION + zlib.compress(b"[%b]" % b",".join(items))
+    return _WHOLE + _pack(events)
 
 
-def decode_archive(data: bytes) -> list[Event]:
-    """Decode what `encode_archive` made; the seq of an event is its place in the list, from 1. CPU-bound as well.
+def trim_archive(data: bytes) -> bytes:
+    """What is left of an archive when its time is over: the terminal, in its place. CPU-bound as well.
+
+    Raises:
+        StoreUnavailable: as `decode_archive`.
+    """
+    first_seq, events = decode_archive(data)
+    return _TRIMMED + (first_seq + len(events) - 1).to_bytes(_SEQ_BYTES, "big") + _pack(events[-1:])
+
+
+def decode_archive(data: bytes) -> tuple[int, list[Event]]:
+    """Decode an archive: the seq of the first event that is left, and the events from there on. CPU-bound as well.
 
     Raises:
         StoreUnavailable: the bytes are damaged, or a newer version wrote them.
     """
-    if not data.startswith(_VERSION):
-        raise StoreUnavailable("an archive is of a format that this version doesn't know")
+    if data.startswith(_WHOLE):
+        return 1, _unpack(data[1:])
+    if data.startswith(_TRIMMED):
+        return int.from_bytes(data[1 : 1 + _SEQ_BYTES], "big"), _unpack(data[1 + _SEQ_BYTES :])
+    raise StoreUnavailable("an archive is of a format that this version doesn't know")
+
+
+def _pack(events: Sequence[Event]) -> bytes:
+    items = [item for _, stretch in groupby(events, _voice) for item in _encode_stretch(list(stretch))]
+    return zlib.compress(b"[%b]" % b",".join(items))
+
+
+def _unpack(packed: bytes) -> list[Event]:
     try:
-        body = zlib.decompress(data[len(_VERSION) :])
+        body = zlib.decompress(packed)
     except zlib.error as error:
         raise StoreUnavailable("an archive is damaged") from error
     return [event for item in parse(body) for event in _decode_item(item)]

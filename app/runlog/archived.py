@@ -10,7 +10,7 @@ from typing import Final
 from app.errors import Fenced, Gap
 from app.events import Event
 from app.measures import Measures
-from app.runlog.archive import decode_archive, encode_archive
+from app.runlog.archive import decode_archive, encode_archive, trim_archive
 from app.runlog.base import Archive, Bell, Page, RunLog
 from app.runlog.single_flight import SingleFlight
 from app.runlog.window import Window
@@ -52,6 +52,17 @@ class ArchivedLog:
         """
         await self._share(("archive", run_id), lambda: self._move(run_id))
 
+    async def trim(self, run_id: str) -> None:
+        """Leave of an archived log nothing but its terminal; nothing happens to one that is not archived.
+
+        Raises:
+            RunNotFound: the run was deleted meanwhile.
+        """
+        if (body := await self._archive.get_archive(run_id)) is not None:
+            rest = await asyncio.to_thread(trim_archive, body)
+            await self._archive.put_archive(run_id, rest, trimmed=True)
+            self._forget(run_id)
+
     async def append(self, run_id: str, first_seq: int, events: Sequence[Event], *, closed: bool = False) -> None:
         """As `RunLog.append`; a run in the archive is closed."""
         # Every later append of an archived run finds the live log without a tail, which fences it.
@@ -69,7 +80,7 @@ class ArchivedLog:
                 return page
             window = await self._fetch(run_id) or Window.unbounded()
         if not window.covers(after):
-            raise Gap(1, window.tail)
+            raise Gap(window.earliest, window.tail)
         return window.page(after, limit)
 
     async def wait(self, run_id: str, after: int, bell: Bell | None = None) -> bool:
@@ -167,22 +178,23 @@ class ArchivedLog:
 
     def _remember(self, run_id: str, window: Window) -> None:
         self._decoded[run_id] = window
-        self._decoded_events += window.tail
+        self._decoded_events += window.count
         while self._decoded_events > self._most_events and len(self._decoded) > 1:
             _, oldest = self._decoded.popitem(last=False)
-            self._decoded_events -= oldest.tail
+            self._decoded_events -= oldest.count
 
     def _forget(self, run_id: str) -> None:
         self._epoch += 1
         self._seen_live.discard(run_id)
         window = self._decoded.pop(run_id, None)
         if window is not None:
-            self._decoded_events -= window.tail
+            self._decoded_events -= window.count
 
 
 def _window_of(body: bytes) -> Window:
     window = Window.unbounded()
-    window.extend(1, decode_archive(body), size=len(body), closed=True)
+    first_seq, events = decode_archive(body)
+    window.extend(first_seq, events, size=len(body), closed=True)
     return window
 
 

@@ -106,8 +106,11 @@ class RunLog(Protocol):
 class Archive(Protocol):
     """Where closed logs go: one opaque value per run."""
 
-    async def put_archive(self, run_id: str, body: bytes) -> None:
-        """Keep `body`, durably when this returns. Putting the same run again replaces it."""
+    async def put_archive(self, run_id: str, body: bytes, *, trimmed: bool = False) -> None:
+        """Keep `body`, durably when this returns. Putting the same run again replaces it.
+
+        `trimmed` says that it is what retention left of an earlier one (P3.6).
+        """
 
     async def get_archive(self, run_id: str) -> bytes | None:
         """What was kept for this run, or None."""

@@ -91,6 +91,16 @@ class Window:
         """Whether `page` can answer for this position."""
         return self.known and self.tail - len(self._entries) <= after <= self.tail
 
+    @property
+    def count(self) -> int:
+        """How many entries are held."""
+        return len(self._entries)
+
+    @property
+    def earliest(self) -> int:
+        """The seq of the first entry held."""
+        return self.tail - len(self._entries) + 1
+
     def page(self, after: int, limit: int) -> Page:
         """The page at a position that is covered. Until the next append, the same one for the same position."""
         page = self._pages.get((after, limit))

@@ -177,6 +177,15 @@ class Unfinished:
 
 
 @frozen
+class Expired:
+    """A run whose log may be trimmed."""
+
+    session_id: str
+    number: int
+    run_id: str
+
+
+@frozen
 class Listing(Generic[T]):
     """One page of a list; `next` is the cursor of the following one, None at the end."""
 
@@ -253,11 +262,33 @@ class SessionStore(Protocol):
     async def unfinished_runs(self) -> Sequence[Unfinished]:
         """Every run without an archive, oldest first: what a start-up has to finish."""
 
-    async def put_archive(self, run_id: str, body: bytes) -> None:
-        """Keep a closed log's archive (see `runlog.base.Archive`)."""
+    async def put_archive(self, run_id: str, body: bytes, *, trimmed: bool = False) -> None:
+        """Keep a closed log's archive (see `runlog.base.Archive`).
+
+        Raises:
+            RunNotFound: the run was deleted; nothing is kept.
+        """
 
     async def get_archive(self, run_id: str) -> bytes | None:
         """A closed log's archive, or None."""
+
+    async def expired_runs(self, before: datetime, limit: int, after: Expired | None = None) -> Sequence[Expired]:
+        """Archived runs whose logs are whole and that ended before a time, by session and number.
+
+        Never a run that comes after one of its session that has not ended by then: what is trimmed of a session is its
+        beginning.
+
+        Args:
+            before: the time, aware.
+            limit: at most so many.
+            after: only those that come after this one.
+        """
+
+    async def expired_files(self, before: datetime, limit: int) -> Sequence[StoredFile]:
+        """Files that were uploaded before a time to sessions in which nothing has happened since."""
+
+    async def remove_files(self, ids: Sequence[str]) -> None:
+        """Remove the rows of files."""
 
     async def add_file(self, file: StoredFile, *, most_files: int, most_bytes: int) -> None:
         """Keep a file's row, if the session's files are then no more, and no larger together, than it may have.

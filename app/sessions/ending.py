@@ -38,10 +38,12 @@ async def _promote(connection: AsyncConnection, session_id: str, at: datetime) -
     return to_run(row) if row else None
 
 
-async def put_archive(connection: AsyncConnection, run_id: str, body: bytes) -> None:
+async def put_archive(connection: AsyncConnection, run_id: str, body: bytes, trimmed_at: datetime | None) -> None:
     """Carry out `SessionStore.put_archive` in the connection's transaction."""
     # The update comes first: it locks the run, so that of two archivings the later one replaces.
-    marked = await connection.execute(update(runs).where(runs.c.id == run_id).values(archived=True))
+    marked = await connection.execute(
+        update(runs).where(runs.c.id == run_id).values(archived=True, trimmed_at=trimmed_at)
+    )
     if marked.rowcount == 0:
         raise RunNotFound("no such run")
     await connection.execute(delete(archives).where(archives.c.run_id == run_id))

@@ -13,7 +13,9 @@ from app.sessions.tables import runs
 AnyRow = Row[*tuple[Any, ...]]
 
 RUN_COLUMNS: tuple[Column[Any], ...] = tuple(
-    column for column in runs.c if column.name not in {"host", "idempotency_key", "body_hash", "terminal", "archived"}
+    column
+    for column in runs.c
+    if column.name not in {"host", "idempotency_key", "body_hash", "terminal", "archived", "trimmed_at"}
 )
 """What `to_run` reads."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, select, tupl
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.inspection import inspect
-from app.sessions import ending, filing, starting
+from app.sessions import ending, expiring, filing, starting
 from app.sessions.base import (
     Ended,
+    Expired,
     Listing,
     NewRun,
     Outcome,
@@ -120,17 +122,22 @@ class SqlSessionStore(SessionStore):
         query = select(*RUN_COLUMNS, runs.c.terminal).where(unarchived).order_by(runs.c.created_at, runs.c.id)
         return [to_unfinished(row) for row in await self._database.read(query)]
 
-    async def put_archive(self, run_id: str, body: bytes) -> None:
-        """Keep a closed log's archive.
-
-        Raises:
-            RunNotFound: the run was deleted; nothing is kept.
-        """
-        await self._database.write(ending.put_archive, run_id, body)
+    async def put_archive(self, run_id: str, body: bytes, *, trimmed: bool = False) -> None:
+        await self._database.write(ending.put_archive, run_id, body, datetime.now(UTC) if trimmed else None)
 
     async def get_archive(self, run_id: str) -> bytes | None:
         rows = await self._database.read(select(archives.c.body).where(archives.c.run_id == run_id))
         return rows[0].body if rows else None
+
+    async def expired_runs(self, before: datetime, limit: int, after: Expired | None = None) -> Sequence[Expired]:
+        rows = await self._database.read(expiring.runs_to_trim(before, limit, after))
+        return [Expired(row.session_id, row.number, row.id) for row in rows]
+
+    async def expired_files(self, before: datetime, limit: int) -> Sequence[StoredFile]:
+        return [to_file(row) for row in await self._database.read(expiring.files_to_remove(before, limit))]
+
+    async def remove_files(self, ids: Sequence[str]) -> None:
+        await self._database.write(AsyncConnection.execute, delete(files).where(files.c.id.in_(ids)))
 
     async def add_file(self, file: StoredFile, *, most_files: int, most_bytes: int) -> None:
         await self._database.write(filing.add_file, file, most_files=most_files, most_bytes=most_bytes)

@@ -87,6 +87,7 @@ runs = Table(
     Column("error_message", Prose),
     Column("terminal", LargeBinary),
     Column("archived", Boolean, nullable=False),
+    Column("trimmed_at", UtcDateTime),
     Index("runs_by_number", "session_id", "number", unique=True),
 )
 
@@ -118,9 +119,11 @@ running = runs.c.status == _RUNNING
 queued = runs.c.status == _QUEUED
 active = runs.c.status.in_([_QUEUED, _RUNNING])
 unarchived = ~runs.c.archived
+untrimmed = runs.c.trimmed_at.is_(None)
 keyed = runs.c.idempotency_key.is_not(None)
 
 Index("runs_one_running", runs.c.session_id, unique=True, sqlite_where=running, postgresql_where=running)
 Index("runs_active", runs.c.session_id, runs.c.number, sqlite_where=active, postgresql_where=active)
 Index("runs_unarchived", runs.c.created_at, runs.c.id, sqlite_where=unarchived, postgresql_where=unarchived)
+Index("runs_untrimmed", runs.c.session_id, runs.c.number, sqlite_where=untrimmed, postgresql_where=untrimmed)
 Index("runs_by_key", runs.c.session_id, runs.c.idempotency_key, unique=True, sqlite_where=keyed, postgresql_where=keyed)

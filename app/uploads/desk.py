@@ -134,6 +134,15 @@ class Uploads:
         """Remove the bytes of a session whose row is gone."""
         await self._in_thread(self._shelf.clear, session_id)
 
+    async def expire(self, before: datetime) -> int:
+        """Remove the files of before a time whose sessions are quiet since; the answer is how many there were."""
+        removed = 0
+        while rows := await self._sessions.expired_files(before, _LOOKED_UP_AT_ONCE):
+            await self._sessions.remove_files([row.id for row in rows])
+            await self._in_thread(_unlink, [self._shelf.path(row.session_id, row.stored_as) for row in rows])
+            removed += len(rows)
+        return removed
+
     async def recover(self) -> int:
         """Remove the bytes that have no row; the answer is how many files they were."""
         removed = 0

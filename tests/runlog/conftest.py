@@ -40,7 +40,7 @@ class Shelf:
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
 
-    async def put_archive(self, run_id: str, body: bytes) -> None:
+    async def put_archive(self, run_id: str, body: bytes, *, trimmed: bool = False) -> None:
         self.bodies[run_id] = body
 
     async def get_archive(self, run_id: str) -> bytes | None:

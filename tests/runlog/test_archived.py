@@ -168,7 +168,7 @@ async def test_an_open_log_is_not_archived(log, live, shelf) -> None:
 
 async def test_a_log_that_could_not_be_put_stays_live(live) -> None:
     class Broken:
-        async def put_archive(self, run_id, body):
+        async def put_archive(self, run_id, body, *, trimmed=False):
             raise OSError
 
     await live.append("r", 1, words(1, 2), closed=True)
