@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests import faulty
-from tests.gateway import Gateway, Launch, every_event, log_of, new_session, start
-from tests.watching import PATIENCE, Item, logged, rise, story, text_of, watch, watch_sse, watch_ws
+from tests.gateway import Gateway, Launch, every_event, log_of, log_pages, new_session, start
+from tests.watching import PATIENCE, Item, logged, position, rise, story, text_of, watch, watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +55,42 @@ async def test_an_agent_that_crashes_at_any_event_leaves_what_it_said_and_one_fa
     assert not any(faulty.SECRET in item.raw for item in items)
     started = [item.message["call_id"] for item in items if item.type == "tool_started"]
     assert [item.message["call_id"] for item in items if item.type == "tool_call"] == started
+
+
+@pytest.mark.parametrize(
+    ("way", "limit", "code"),
+    [("hang 3", "idle_timeout", "agent_idle"), ("tick 100000", "run_deadline", "deadline_exceeded")],
+)
+async def test_an_agent_that_does_not_come_to_an_end_is_ended(launch: Launch, way: str, limit: str, code: str) -> None:
+    """Row 15: the agent hangs."""
+    gateway = launch(agent="faulty:agent", **{limit: "1"})
+    items, status = await told(gateway, way)
+
+    assert (status, items[-1].message["code"]) == ("failed", code)
+    assert text_of(items).startswith("0 1 2 ")
+
+
+async def test_of_a_million_events_the_first_hundred_thousand_are_kept_and_nobody_else_notices(launch: Launch) -> None:
+    """Row 16: a million events."""
+    gateway = launch(agent="faulty:agent")
+    async with gateway.client() as http:
+        session, other = await new_session(http), await new_session(http)
+        async with watch_ws(gateway, other) as viewer:
+            run = await start(http, session, "count 1000000")
+            await start(http, other, "tick 100")
+            seen = await viewer.until_terminal()
+            pages = [page async for page in log_pages(http, session, run, limit=1000)]
+        row = (await http.get(f"/sessions/{session}/runs/{run}")).json()
+
+    assert rise(seen)
+    assert text_of(seen) == seen[-1].message["content"] == "".join(map(faulty.NUMBER.format, range(100)))
+    events = [Item.of(bytes(event).decode()) for page in pages for event in page.events]
+    assert rise(events)
+    assert (row["status"], row["error"]["code"]) == ("failed", "log_full")
+    assert 99_900 < position(row["position"])[1] <= 100_000
+    kept = text_of(events).split()
+    assert kept == [str(number) for number in range(len(kept))]
+    assert len(kept) > 99_900
 
 
 async def test_an_event_of_fifty_megabytes_is_cut_and_says_so(gateway: Gateway) -> None:

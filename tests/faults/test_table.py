@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent.parent
 AGENTS, CLIENTS = "faults/test_agents", "faults/test_clients"
-NETWORK, STORAGE = "faults/test_network", "faults/test_storage"
+MACHINE, NETWORK, STORAGE = "faults/test_machine", "faults/test_network", "faults/test_storage"
 FOLLOW, LEAVE, SOCKET = "transports/test_follow", "server/test_viewers_that_leave", "transports/test_websocket"
 
 ROWS: dict[int, tuple[str, ...]] = {
@@ -30,17 +30,21 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
     13: (f"{STORAGE}::test_a_damaged_page_is_refused_at_the_start_by_the_name_of_its_file",),
     14: (f"{AGENTS}::test_an_agent_that_crashes_at_any_event_leaves_what_it_said_and_one_failure",),
+    15: (f"{AGENTS}::test_an_agent_that_does_not_come_to_an_end_is_ended",),
+    16: (f"{AGENTS}::test_of_a_million_events_the_first_hundred_thousand_are_kept_and_nobody_else_notices",),
     17: (f"{AGENTS}::test_an_event_of_fifty_megabytes_is_cut_and_says_so",),
     18: (f"{AGENTS}::test_values_that_json_cannot_say_break_nothing",),
     19: (f"{LEAVE}::test_a_viewer_that_takes_nothing_is_cut_and_nobody_else_notices",),
     20: (f"{CLIENTS}::test_a_crowd_that_reconnects_at_once_gets_exactly_the_rest",),
     21: (f"{NETWORK}::test_viewers_that_vanish_are_let_go_and_resume_when_they_are_back",),
+    23: (f"{MACHINE}::test_a_wall_clock_that_jumps_ends_nothing_and_reorders_nothing",),
     25: (f"{AGENTS}::test_what_blocks_the_loop_is_in_the_log_and_every_stream_goes_on",),
     26: (f"{AGENTS}::test_of_a_cancel_and_the_end_that_it_meets_one_wins",),
     27: (f"{AGENTS}::test_an_agent_that_swallows_its_cancellation_is_ended_without_its_help",),
     28: (f"{SOCKET}::test_eight_concurrent_retries_over_both_transports_start_one_run",),
     29: (f"{CLIENTS}::test_of_messages_on_one_session_at_once_one_starts_and_the_others_are_refused",),
     30: (f"{FOLLOW}::test_who_attaches_in_mid_run_begins_at_the_runs_first_event",),
+    32: (f"{MACHINE}::test_without_file_descriptors_newcomers_are_refused_quietly_until_there_are_some",),
     33: (f"{LEAVE}::test_a_viewer_that_leaves_is_let_go_at_once",),
     34: (f"{CLIENTS}::test_whoever_talks_garbage_harms_nobody_else",),
     35: (
@@ -50,7 +54,7 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
 }
 ELSEWHERE = {*range(3, 8), 24, 31}
-TO_COME = {15, 16, 22, 23, 32}
+TO_COME = {22}
 TESTS = sorted({test for tests in ROWS.values() for test in tests})
 
 
