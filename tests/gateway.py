@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 LISTENING = re.compile(r"Runcast is listening on (http://\S+)")
-DELIBERATE = {"agent.crashed", "agent.would_not_stop", "loop.blocked"}
+DELIBERATE = {"agent.crashed", "agent.failed_late", "agent.would_not_stop", "loop.blocked"}
 """What tests ask for, or a machine with much else to do brings about; anything else of its kind is a complaint."""
 
 Json = dict[str, Any]

@@ -11,6 +11,7 @@ Words in the message that steer it (anywhere, separated by blanks; everything el
 | `/error` | ends in the middle of the text with an AgentError |
 | `/crash` | ends in the middle of the text with an unexpected exception |
 | `/custom` | adds a Custom event |
+| `/approve` | asks before it calls another tool, and waits for the answer |
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from app.agents.base import Turn
 from app.agents.demo_script import Order, answer, findings, longest_word, read_order, thinking
 from app.errors import AgentError
 from app.events import (
+    ApprovalRequested,
     ContextCompressed,
     Custom,
     Event,
@@ -77,6 +79,9 @@ class DemoAgent:
             if event is None:
                 await pace.tick(_TOOL_TICKS)
                 continue
+            if isinstance(event, ApprovalRequested):
+                yield await _approved(turn, event)
+                continue
             if isinstance(event, TextDelta | ThinkingDelta):
                 await pace.tick(1)
                 spoken += 1
@@ -85,6 +90,13 @@ class DemoAgent:
             yield event
         read = len(turn.content.split()) + sum(len(message.content.split()) for message in turn.history[-REMEMBERED:])
         yield StreamEnd("".join(text), read + spoken, CONTEXT, usage=Usage(read, spoken))
+
+
+async def _approved(turn: Turn, asked: ApprovalRequested) -> ToolEvent:
+    """The end of a tool call that waited for somebody's approval."""
+    answer = await turn.approve(asked.tool_name, asked.arguments, reason=asked.reason, call_id=asked.call_id)
+    result = "deleted" if answer else f"not allowed{f': {answer.comment}' if answer.comment else ''}"
+    return ToolEvent(asked.tool_name, asked.arguments, result, success=answer.approved, call_id=asked.call_id)
 
 
 class _Pace:
@@ -114,6 +126,8 @@ def _script(order: Order, turn: Turn) -> Iterator[Event | None]:
         yield from _thoughts(thinking(order, number))
         yield from _tool_calls(order)
         yield from _research(order)
+    if "approve" in order.flags:
+        yield from _question()
     if "custom" in order.flags:
         yield Custom("demo", {"turn": number, "flags": sorted(order.flags)})
     yield from _text(order, [*answer(order, turn_number=number, images=len(turn.images))])
@@ -143,6 +157,12 @@ def _tool_calls(order: Order) -> Iterator[Event | None]:
         yield ToolEvent("search_notes", asked, "the notes can't be reached", success=False, call_id="demo-search")
     else:
         yield ToolEvent("search_notes", asked, {"notes": []}, success=True, call_id="demo-search")
+
+
+def _question() -> Iterator[Event]:
+    given = {"older_than_days": 30}
+    yield ToolStarted("delete_notes", given, call_id="demo-delete")
+    yield ApprovalRequested("delete_notes", given, reason="what is deleted is gone", call_id="demo-delete")
 
 
 def _research(order: Order) -> Iterator[Event | None]:

@@ -13,7 +13,7 @@ from app.agents.profile_tables import MAX_LENGTH, MAX_RATE
 from app.errors import AgentError
 
 _OPTION = re.compile(
-    r"(?<!\S)/(?:(?P<flag>fail|error|crash|quiet|custom)|(?P<key>length|rate)(?:\s+(?P<value>\S+))?)(?!\S)"
+    r"(?<!\S)/(?:(?P<flag>fail|error|crash|quiet|custom|approve)|(?P<key>length|rate)(?:\s+(?P<value>\S+))?)(?!\S)"
 )
 _TOKEN = re.compile(r"\s*\S+|\s+$")
 _ECHO_WORDS = 40
@@ -25,7 +25,7 @@ class Order:
 
     Attributes:
         words: the message without its options.
-        flags: which of `fail`, `error`, `crash`, `quiet`, `custom` it holds.
+        flags: which of `fail`, `error`, `crash`, `quiet`, `custom`, `approve` it holds.
         length: how many text deltas; None for the natural length.
         rate: tokens per second; 0 is as fast as possible.
     """
@@ -132,6 +132,7 @@ async def agent(turn):
 | `/length 500` | text in 500 pieces |
 | `/rate 200` | 200 pieces a second |
 | `/quiet` | only text |
+| `/approve` | I ask before I go on |
 """
 
 

@@ -133,6 +133,10 @@ $("content").addEventListener("keydown", (event) => {
   $("composer").requestSubmit();
 });
 $("stop").addEventListener("click", () => attempt(() => session.cancel(chat.activeRun)));
+$("chat").addEventListener("click", ({ target }) => {
+  const { call, answer } = target.dataset;
+  if (call) attempt(() => session.approve(call, answer === "yes"));
+});
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(begin).then(() => $("content").focus());

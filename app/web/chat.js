@@ -34,6 +34,7 @@ class Prose {
 class Turn {
   #groups = new Map(); // agent -> its part, until the main agent goes on
   #tools = new Map();
+  #approvals = new Map();
   #proses = new Set();
   #open = null; // the prose that deltas go on with
   #thought = new Set();
@@ -85,12 +86,22 @@ class Turn {
     this.#note(`Context compressed: ${messages_before} messages became ${messages_after}`);
   }
 
-  approval_requested({ tool, reason }) {
-    this.#note(`Asks for approval: ${tool}${reason ? ` (${reason})` : ""}`);
+  approval_requested({ call_id, tool, args, reason }) {
+    const button = (text, answer) => {
+      const node = element("button", { type: "button" }, text);
+      Object.assign(node.dataset, { call: call_id, answer });
+      return node;
+    };
+    const buttons = element("span.choice", {}, button("Allow", "yes"), button("Refuse", "no"));
+    const asked = `May I call ${tool}?${reason ? ` (${reason})` : ""}`;
+    const node = element("div.approval", {}, element("p", {}, asked), element("pre", {}, pretty(args)), buttons);
+    this.#approvals.set(call_id, node);
+    this.#place(node, "");
   }
 
-  approval_resolved({ approved }) {
-    this.#note(approved ? "Approved" : "Refused");
+  approval_resolved({ call_id, approved, comment }) {
+    const text = `${approved ? "Allowed" : "Refused"}${comment ? `: ${comment}` : ""}`;
+    this.#approvals.get(call_id)?.querySelector(".choice").replaceWith(element("p.note", {}, text));
   }
 
   custom({ name, data }) {

@@ -194,6 +194,18 @@ class Session {
     });
   }
 
+  /**
+   * Answers an `approval_requested` of the run in progress.
+   * @param {string} callId @param {boolean} approved @param {string} [comment]
+   */
+  async approve(callId, approved, comment) {
+    await this.#command({ type: "approve", call_id: callId, approved, comment }, async () => {
+      const run = (await request(this.#path, this.#options)).active_run ?? "none";
+      const path = `${this.#path}/runs/${encodeURIComponent(run)}/approvals/${encodeURIComponent(callId)}`;
+      await request(path, this.#options, { method: "POST", body: { approved, comment } });
+    });
+  }
+
   /** Cuts the connection as a failing network would: it is taken up again where it broke. */
   drop() {
     this.#cut.abort();

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from app.agents.base import Image, Message
+from app.agents.base import Approval, Image, Message
 from app.agents.demo import DemoAgent
 from app.errors import AgentError
 from app.events import (
+    ApprovalRequested,
     ContextCompressed,
     StreamEnd,
     TextDelta,
@@ -85,6 +86,30 @@ async def test_quiet_is_text_only(fast, collect, turn):
 async def test_on_request_the_second_tool_fails(fast, collect, turn):
     ends = [event for event in await collect(fast, turn("hello /fail")) if isinstance(event, ToolEvent)]
     assert [end.success for end in ends] == [True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("answer", "success", "result"),
+    [(Approval(True), True, "deleted"), (Approval(False, "mine"), False, "not allowed: mine")],
+)
+async def test_on_request_it_asks_before_it_goes_on(fast, collect, turn, answer, success, result):
+    asked = []
+
+    async def ask(question):
+        asked.append(question)
+        return answer
+
+    told = turn("hello /quiet /approve")
+    told.ask = ask
+    events = await collect(fast, told)
+    assert events[0] == ToolStarted("delete_notes", {"older_than_days": 30}, call_id="demo-delete")
+    assert asked == [
+        ApprovalRequested(
+            "delete_notes", {"older_than_days": 30}, reason="what is deleted is gone", call_id="demo-delete"
+        )
+    ]
+    assert (events[1].result, events[1].success) == (result, success)
+    assert isinstance(events[2], TextDelta)
 
 
 @pytest.mark.parametrize(("option", "error"), [("/error", AgentError), ("/crash", RuntimeError)])

@@ -33,6 +33,21 @@ def test_a_failed_run_says_why(open_tab):
     expect(tab.page.locator("article[data-status=failed] .end")).to_contain_text("agent_error")
 
 
+@pytest.mark.parametrize(("button", "said"), [("Allow", "Allowed"), ("Refuse", "Refused")])
+def test_a_question_of_the_agent_is_answered_by_a_button_also_after_a_reload(api, open_tab, button, said):
+    tab = open_tab()
+    tab.send("/approve /quiet /length 20 /rate 200")
+    expect(tab.page.locator(".approval")).to_contain_text("May I call delete_notes?")
+    other = open_tab(tab.page.url)
+    tab.page.reload()
+    tab.page.get_by_role("button", name=button).click()
+    for each in (tab, other):
+        each.has_checked(1)
+        expect(each.page.locator(".approval .note")).to_have_text(said)
+        each.is_exact(api)
+    assert tab.complaints == []
+
+
 @pytest.mark.parametrize("transport", ["websocket", "sse"])
 def test_a_tab_closed_in_the_middle_loses_nothing_to_the_next_one(api, open_tab, transport):
     first = open_tab()

@@ -30,6 +30,22 @@ test("a message goes over the open WebSocket and resolves with the run's id", as
   assert.deepEqual(got.map(({ type }) => type), ["ack"]);
 });
 
+test("an approval is answered over the open WebSocket, and over HTTP without one", async () => {
+  const { session, socket } = await opened();
+  const answered = session.approve("c1", false, "not mine");
+  const [{ request_id, ...frame }] = socket.sent;
+  assert.deepEqual(frame, { type: "approve", call_id: "c1", approved: false, comment: "not mine" });
+  socket.deliver({ type: "ack", request_id });
+  await answered;
+  socket.shut(1006);
+  await settled();
+  network.answers.push(json(200, { id: "s", active_run: "r1" }), json(202, {}));
+  await session.approve("c/2", true);
+  const [, { url, method, body }] = network.requests;
+  assert.deepEqual([url, method], [`${base}/sessions/s/runs/r1/approvals/c%2F2`, "POST"]);
+  assert.deepEqual(JSON.parse(body), { approved: true });
+});
+
 test("a refusal rejects with its code, and the session goes on", async () => {
   const { session, socket } = await opened();
   const run = session.send("Hello");
