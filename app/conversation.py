@@ -10,6 +10,7 @@ from attrs import frozen
 
 from app.agents.base import File, Image, Message, Turn
 from app.sessions.base import OnConflict, Run, SessionStore
+from app.tracing.base import Cause
 from app.uploads.desk import Claim, Uploads
 
 _PAGE = 200
@@ -22,6 +23,7 @@ class NewMessage:
     Attributes:
         on_conflict: what to do when a run is in progress (P4.4).
         cancel_when_left: cancel the run when it has had no viewer for the grace period (P3.11).
+        cause: the request that it came with, if that names its trace.
     """
 
     content: str
@@ -30,9 +32,10 @@ class NewMessage:
     cancel_when_left: bool = False
     on_conflict: OnConflict = "reject"
     idempotency_key: str | None = None
+    cause: Cause | None = None
 
     def digest(self) -> str:
-        """A hash of everything but the key, to tell a retry from a reuse (P4.5)."""
+        """A hash of what it asks for, to tell a retry from a reuse (P4.5)."""
         images = [hashlib.sha256(image.data).hexdigest() for image in self.images]
         files = [[file.id, file.path] for file in self.files]
         body = msgspec.json.encode([self.content, images, files, self.cancel_when_left, self.on_conflict])

@@ -8,7 +8,6 @@ out here, so that neither a crash nor an agent that will not stop can leave a ru
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -16,7 +15,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
-from attrs import frozen
+from attrs import Factory, frozen
 
 from app.agents.base import Agent, Approval, Turn
 from app.approvals import Approvals
@@ -28,6 +27,7 @@ from app.run_limits import Allowance, RunLimits, Timekeeper
 from app.runlog.archived import ArchivedLog
 from app.runlog.codec import encode_event
 from app.sessions.base import Outcome, Run, RunError, RunStatus, SessionStore
+from app.telemetry import RunWatch, Telemetry
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -49,11 +49,12 @@ _LONGEST_RETRY = 5.0
 
 @frozen
 class Stores:
-    """Where a run is kept: its log, and its row."""
+    """Where a run is kept: its log, and its row; and who else is told of it."""
 
     log: ArchivedLog
     sessions: SessionStore
     clock: Callable[[], datetime]
+    telemetry: Telemetry = Factory(Telemetry)
 
 
 def recorder_of(run: Run) -> Recorder:
@@ -72,6 +73,7 @@ class HostedRun:
     Args:
         run: its row, as it was when its turn came.
         prepare: gathers what the agent is told; when it fails, so does the run.
+        watch: told of what operators want to know.
 
     Attributes:
         done: set once the terminal is in the log, or somebody else wrote one.
@@ -85,6 +87,7 @@ class HostedRun:
         stores: Stores,
         limits: RunLimits,
         decide: Decide,
+        watch: RunWatch,
     ) -> None:
         self.run = run
         self.done = asyncio.Event()
@@ -93,6 +96,7 @@ class HostedRun:
         self._turn: Turn | None = None
         self._stores = stores
         self._decide = decide
+        self._watch = watch
         self._recorder = recorder_of(run)
         self._approvals = Approvals(self._say)
         self._limits = limits
@@ -124,7 +128,7 @@ class HostedRun:
 
     async def execute(self) -> None:
         """See the run through to its terminal."""
-        speaking = asyncio.get_running_loop().create_task(self._speak(), context=contextvars.Context())
+        speaking = asyncio.get_running_loop().create_task(self._speak(), context=self._watch.context())
         speaking.add_done_callback(self._fell_silent)
         self._time.start()
         try:
@@ -138,6 +142,7 @@ class HostedRun:
         finally:
             self._time.stop()
             speaking.cancel()
+            self._watch.close()
             self.done.set()
 
     async def _speak(self) -> None:
@@ -208,6 +213,7 @@ class HostedRun:
         self._room.set()
         await insist(lambda: self._stores.log.append(self.run.id, self._next_seq, taken), run_id=self.run.id)
         self._next_seq += len(taken)
+        self._watch.appended(taken)
         if self._approvals.waiting:
             self._approvals.written(taken)
 
@@ -240,7 +246,14 @@ class HostedRun:
             at=self._stores.clock(),
             state=_storable(self._turn.state, self.run.id) if self._turn else None,
         )
-        await close_log(self._stores, self.run, outcome, self._next_seq, self._closing, self._decide)
+
+        async def decide(run: Run, outcome: Outcome) -> bool:
+            decided = await self._decide(run, outcome)
+            if decided:
+                self._watch.ended(outcome, terminal)
+            return decided
+
+        await close_log(self._stores, self.run, outcome, self._next_seq, self._closing, decide)
 
 
 def outcome_of(
@@ -268,8 +281,18 @@ async def close_log(
     if not await decide(run, outcome):
         log.warning("run.ended_elsewhere", run_id=run.id)
         return
+    code = outcome.error.code if outcome.error else ""
+    stores.telemetry.measures.end(outcome.status, code)
     await show_and_archive(stores, run.id, first_seq, closing)
-    log.info("run.ended", run_id=run.id, status=str(outcome.status), events=outcome.last_seq)
+    log.info(
+        "run.ended",
+        run_id=run.id,
+        session_id=run.session_id,
+        status=str(outcome.status),
+        **({"code": code} if code else {}),
+        events=outcome.last_seq,
+        took=round((outcome.at - (run.started_at or run.created_at)).total_seconds(), 3),
+    )
 
 
 async def show_and_archive(stores: Stores, run_id: str, first_seq: int, closing: list[Event]) -> None:

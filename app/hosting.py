@@ -20,6 +20,7 @@ from app.feed import SessionFeeds
 from app.host import INTERRUPTED, HostedRun, Stores, close_log, insist, outcome_of, recorder_of
 from app.run_limits import RunLimits
 from app.sessions.base import NewRun, Outcome, Run, RunStatus, Started
+from app.telemetry import RunWatch
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -37,6 +38,7 @@ class _Accepted:
     run: Run
     agent: Agent
     prepare: Callable[[Run], Awaitable[Turn]]
+    watch: Callable[[Run], RunWatch]
 
 
 class Hosting:
@@ -63,6 +65,7 @@ class Hosting:
         self._inserting: set[asyncio.Task[Started]] = set()
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks by weak references only
         self._draining = False
+        stores.telemetry.measures.queued = lambda: len(self._waiting)
 
     def get(self, run_id: str) -> HostedRun | None:
         """The run, while it is executed here."""
@@ -74,6 +77,7 @@ class Hosting:
         new: NewRun,
         agent: Agent,
         prepare: Callable[[Run], Awaitable[Turn]],
+        watch: Callable[[Run], RunWatch],
         *,
         cancel_when_left: bool,
     ) -> Started:
@@ -87,7 +91,7 @@ class Hosting:
             started = await self._stores.sessions.start_run(session_id, new)
             if started.created:
                 self._feeds.wait(session_id, started.waiting)
-                self._accept(_Accepted(started.run, agent, prepare), watch=cancel_when_left)
+                self._accept(_Accepted(started.run, agent, prepare, watch), attended=cancel_when_left)
                 if started.interrupts is not None:
                     self.stop(started.interrupts, _SUPERSEDED)
             return started
@@ -149,10 +153,10 @@ class Hosting:
             closing = self._closings[run_id] = self._spawn(self._close_unbegun(accepted.run, terminal))
             closing.add_done_callback(lambda _: self._forget(run_id))
 
-    def _accept(self, accepted: _Accepted, *, watch: bool) -> None:
+    def _accept(self, accepted: _Accepted, *, attended: bool) -> None:
         run = accepted.run
         self._waiting[run.id] = accepted
-        if watch:
+        if attended:
             self._attendance.watch(run.id, run.session_id)
         called = run if run.status is RunStatus.RUNNING else self._called_early.pop(run.id, None)
         if called is not None:
@@ -161,7 +165,8 @@ class Hosting:
     def _begin(self, run: Run) -> None:
         """Execute a run whose turn has come."""
         if (accepted := self._waiting.pop(run.id, None)) is not None:
-            hosted = HostedRun(run, accepted.agent, accepted.prepare, self._stores, self._limits, self._decide)
+            watch = accepted.watch(run)
+            hosted = HostedRun(run, accepted.agent, accepted.prepare, self._stores, self._limits, self._decide, watch)
             self._hosted[run.id] = hosted
             self._feeds.began(run)
             self._spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run.id))

@@ -145,7 +145,7 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
         url = f"sqlite+aiosqlite:///{settings.data_dir.absolute() / 'sessions.sqlite3'}"
         rows = await open_sessions(url, synchronous=settings.sqlite_sync)
         stack.push_async_callback(rows.close)
-        stores = Stores(ArchivedLog(live, rows, measures=measures), rows, clock=lambda: datetime.now(UTC))
+        stores = Stores(ArchivedLog(live, rows, measures=measures), rows, lambda: datetime.now(UTC), telemetry)
         try:
             await recover(stores)
         except StoreUnavailable as error:

@@ -7,14 +7,27 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from attrs import Factory, define, field
 
 from app.events import Event
 
+_RUN_S: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_FIRST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_LAG: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 _COMMIT_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+_FAILED: Final = ("agent_error", "max_iterations", "deadline_exceeded", "agent_idle", "log_full", "internal_error")
+_ENDINGS: Final = (
+    ("completed", ""),
+    ("cancelled", ""),
+    ("interrupted", "run_interrupted"),
+    *(("failed", code) for code in (*_FAILED, "other")),
+)
+"""How a run may end, by status and code (P7.4)."""
 
 
 class Histogram:
@@ -73,22 +86,38 @@ class Measures:
     """The numbers of one process.
 
     Attributes:
+        running: runs that are executed now.
+        queued: asked for how many runs wait for their turn now.
+        ended: runs that have ended, by (status, error code; empty without one).
+        run_seconds: from a run's turn to its end.
+        first_event: seconds from a run's turn to its first event, in its log.
+        first_said: the same to the first event that is its agent's.
         events: events that are in a log, by class.
         commits: seconds that each commit of appends to the live log took.
         viewers: the viewers that are open now.
         viewed: viewers that were opened, by (transport, dialect).
         sent: messages to viewers that have gone, by (transport, dialect).
+        lag: events that viewers found when they came for more, having had all there was before.
+        gaps: positions that could not be honoured (P3.6).
         resumes: viewers that began after a position which they brought along, by transport.
         cuts: viewers whose stream was ended from this side before its natural end, by (transport, reason).
         rejected: requests and commands that were refused, by (door, code).
         loop: the event loop, if it is watched.
     """
 
+    running: int = field(init=False, default=0)
+    queued: Callable[[], int] = field(init=False, default=lambda: 0)
+    ended: Counter[tuple[str, str]] = field(init=False, default=Factory(lambda: Counter(dict.fromkeys(_ENDINGS, 0))))
+    run_seconds: Histogram = field(init=False, default=Factory(lambda: Histogram(_RUN_S)))
+    first_event: Histogram = field(init=False, default=Factory(lambda: Histogram(_FIRST_S)))
+    first_said: Histogram = field(init=False, default=Factory(lambda: Histogram(_FIRST_S)))
     events: Counter[type[Event]] = field(init=False, default=Factory(Counter))
     commits: Histogram = field(init=False, default=Factory(lambda: Histogram(_COMMIT_S)))
     viewers: set[ViewerCount] = field(init=False, default=Factory(set))
     viewed: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
     sent: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
+    lag: Histogram = field(init=False, default=Factory(lambda: Histogram(_LAG)))
+    gaps: int = field(init=False, default=0)
     resumes: Counter[str] = field(init=False, default=Factory(Counter))
     cuts: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
     rejected: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
@@ -101,6 +130,10 @@ class Measures:
         self.resumes[transport] += 0
         for reason in cuts:
             self.cuts[transport, reason] += 0
+
+    def end(self, status: str, code: str) -> None:
+        """Count a run that has ended; agents may make up codes of their own, which count as one."""
+        self.ended[status, code if (status, code) in _ENDINGS else "other"] += 1
 
     def attach(self, viewer: ViewerCount, *, resumed: bool) -> None:
         """Count a viewer as open until `detach`."""

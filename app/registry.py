@@ -27,6 +27,7 @@ from app.position import Position
 from app.readiness import Readiness
 from app.run_limits import RunLimits
 from app.sessions.base import Listing, NewRun, Run, Session, Started
+from app.telemetry import RunWatch
 from app.uploads.desk import Uploads
 from app.viewer import Batches, Following, Slice, Viewer
 
@@ -174,8 +175,11 @@ class RunRegistry:
         async def prepare(run: Run) -> Turn:
             return await turn_of(run, message, self._rows, self._uploads)
 
+        def watch(run: Run) -> RunWatch:
+            return RunWatch(self._stores.telemetry, run, profile.name, message.cause, self._stores.clock)
+
         return await self._hosting.start(
-            session_id, new, profile.agent, prepare, cancel_when_left=message.cancel_when_left
+            session_id, new, profile.agent, prepare, watch, cancel_when_left=message.cancel_when_left
         )
 
     async def run(self, principal: str, session_id: str, run_id: str) -> Run:
@@ -233,7 +237,8 @@ class RunRegistry:
         """
         await self.session(principal, session_id)
         self._refuse_when_draining()
-        return self._viewer(self._session_batches(session_id, after, dialect))
+        following = self._following(dialect)
+        return self._viewer(self._session_batches(session_id, after, following), following)
 
     async def follow_run(
         self, principal: str, session_id: str, run_id: str, after: Position | None, dialect: str = "native"
@@ -248,7 +253,8 @@ class RunRegistry:
         start = after if after is not None else Position(run.number, 0)
         if run.ended_at is not None and await self._is_over(run, start):
             return None
-        return self._viewer(self._following(dialect).run(run.number, run_id, start))
+        following = self._following(dialect)
+        return self._viewer(following.run(run.number, run_id, start), following)
 
     async def read_log(
         self, principal: str, session_id: str, run_id: str, after: Position | None, *, limit: int, wait: float
@@ -315,12 +321,12 @@ class RunRegistry:
             run_id = runs[-1][1] if runs else ""
         return await self.run(principal, session_id, run_id)
 
-    def _viewer(self, batches: Batches) -> Viewer:
-        viewer = Viewer(batches)
+    def _viewer(self, batches: Batches, following: Following) -> Viewer:
+        viewer = Viewer(batches, following)
         self._viewers.add(viewer)
         return viewer
 
-    async def _session_batches(self, session_id: str, after: Position | None, dialect: str) -> Batches:
+    async def _session_batches(self, session_id: str, after: Position | None, following: Following) -> Batches:
         with self._session_feeds.view(session_id) as feed:
             if session_id in self._deleted:
                 raise SessionNotFound("the session was deleted")
@@ -329,12 +335,13 @@ class RunRegistry:
                     feed.add(await self._rows.begun_runs(session_id))
                     feed.loaded = True
                 waiting = await self._rows.waiting_runs(session_id)
-                async with aclosing(self._following(dialect).session(feed, after, ear, waiting)) as batches:
+                async with aclosing(following.session(feed, after, ear, waiting)) as batches:
                     async for batch in batches:
                         yield batch
 
     def _following(self, dialect: str) -> Following:
-        return Following(self._stores.log, self._run_feeds, self._dialects[dialect])
+        measures = self._stores.telemetry.measures
+        return Following(self._stores.log, self._run_feeds, self._dialects[dialect], measures)
 
     async def _current(self, run: Run) -> Run:
         if run.ended_at is not None and self._hosting.get(run.id) is None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextvars import Context
+from datetime import datetime
+
 from attrs import Factory, frozen
 
+from app.events import Event, RunStarted
 from app.measures import Measures
-from app.tracing.base import NO_TRACING, Tracing
+from app.sessions.base import Outcome, Run
+from app.tracing.base import NO_TRACING, Cause, Tracing
 
 
 @frozen
@@ -14,3 +20,59 @@ class Telemetry:
 
     measures: Measures = Factory(Measures)
     tracing: Tracing = NO_TRACING
+
+
+class RunWatch:
+    """One run that is executed here, from its turn to its end, as operators see it.
+
+    Args:
+        run: its row, as it was when its turn came.
+        profile: the name of its agent.
+        cause: the request that started it, if it names its trace.
+        clock: what the times in the row were taken from.
+    """
+
+    def __init__(
+        self, telemetry: Telemetry, run: Run, profile: str, cause: Cause | None, clock: Callable[[], datetime]
+    ) -> None:
+        self._measures = telemetry.measures
+        self._clock = clock
+        self._began = run.started_at or run.created_at
+        self._shown = False
+        self._first_said: float | None = None
+        self._span = telemetry.tracing.run(run, profile, cause)
+        self._over = False
+        self._measures.running += 1
+
+    def context(self) -> Context:
+        """A fresh context for the agent, in which what it traces belongs to this run."""
+        return self._span.context()
+
+    def appended(self, events: Sequence[Event]) -> None:
+        """Told of every append once it is durable."""
+        if self._first_said is not None:
+            return
+        passed = self._since(self._clock())
+        if not self._shown:
+            self._shown = True
+            self._measures.first_event.observe(passed)
+        if any(not isinstance(event, RunStarted) for event in events):
+            self._first_said = passed
+            self._measures.first_said.observe(passed)
+
+    def ended(self, outcome: Outcome, terminal: Event) -> None:
+        """How it ended is decided."""
+        self._measures.run_seconds.observe(self._since(outcome.at))
+        self._span.end(outcome.status, terminal, events=outcome.last_seq, first_said=self._first_said)
+        self._over = True
+        self._measures.running -= 1
+
+    def close(self) -> None:
+        """It is executed no more; unless `ended` was told how, somebody else has ended it."""
+        if not self._over:
+            self._over = True
+            self._measures.running -= 1
+            self._span.lose()
+
+    def _since(self, at: datetime) -> float:
+        return max(0.0, (at - self._began).total_seconds())  # clocks jump

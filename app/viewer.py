@@ -17,6 +17,7 @@ from attrs import frozen
 from app.dialects.base import Batch, Dialect, Frame
 from app.errors import Gap, SessionNotFound
 from app.feed import Ear, RunFeed, RunFeeds, SessionFeed
+from app.measures import Measures
 from app.position import Position
 from app.runlog.base import Page, RunLog
 from app.runlog.cursor import Cursor
@@ -28,14 +29,25 @@ Batches = AsyncGenerator[Batch, None]
 class Viewer:
     """What a transport sends from: enter it, then iterate over its batches.
 
+    Args:
+        following: where its batches come from.
+
     Attributes:
         drained: it was ended from this side because the process is going away (P7.3).
+        dialect: the name of the words that it is given.
     """
 
-    def __init__(self, batches: Batches) -> None:
+    def __init__(self, batches: Batches, following: Following) -> None:
         self._batches = batches
+        self._following = following
         self._scope = anyio.CancelScope()
         self.drained = False
+        self.dialect = following.dialect
+
+    @property
+    def behind(self) -> int:
+        """How many events of its run were still to be sent after the last ones that it was given."""
+        return self._following.behind
 
     def drain(self) -> None:
         """End it, wherever it is: waiting, or in a send that does not return."""
@@ -66,12 +78,20 @@ class Slice:
 
 
 class Following:
-    """How to follow, whoever does: the log to read, the feeds to share, the dialect to speak."""
+    """How one viewer follows: the log to read, the feeds to share, the dialect to speak.
 
-    def __init__(self, log: RunLog, runs: RunFeeds, dialect: Dialect) -> None:
+    Attributes:
+        dialect: its name.
+        behind: how many events of the run come after the last ones that were given out.
+    """
+
+    def __init__(self, log: RunLog, runs: RunFeeds, dialect: Dialect, measures: Measures) -> None:
+        self.dialect = dialect.name
+        self.behind = 0
         self._log = log
         self._runs = runs
         self._dialect = dialect
+        self._measures = measures
 
     async def run(self, number: int, run_id: str, start: Position) -> Batches:
         """Follow one run, strictly after `start`, until its terminal (P3.3)."""
@@ -120,7 +140,7 @@ class Following:
         at = start if start is not None else await self._live(feed, latest)
         if await self._lost(feed, at, latest):
             earliest = await self._earliest(feed)
-            yield Batch(self._dialect.gap(at, earliest, latest))
+            yield self._gap(at, earliest, latest)
             at = Position(earliest.run, max(earliest.seq - 1, 0))
         caught_up = CaughtUp(self._dialect, latest, self._queued(waiting))
         for batch in caught_up.at(at):
@@ -142,6 +162,7 @@ class Following:
     async def _entries(
         self, number: int, run_id: str, after: int, caught_up: CaughtUp, ear: Ear | None = None
     ) -> Batches:
+        lag, last, kept_up = self._measures.lag, after, False
         with self._runs.view(number, run_id) as feed:
             async with Cursor(self._log, run_id, after, bell=ear.bell if ear else None) as cursor:
                 while (page := await _next(cursor)) is not None:
@@ -156,9 +177,14 @@ class Following:
                             yield batch
                     if not page.entries:
                         continue
+                    if kept_up:
+                        lag.observe(page.tail - last)
+                    last = page.entries[-1].seq
+                    self.behind = page.tail - last
+                    kept_up = kept_up or not self.behind
                     if (batch := feed.batch(self._dialect, page)).frames:
                         yield batch
-                    for batch in caught_up.at(Position(number, page.entries[-1].seq)):
+                    for batch in caught_up.at(Position(number, last)):
                         yield batch
 
     def _queued(self, waiting: Sequence[Waiting]) -> list[Batch]:
@@ -169,8 +195,12 @@ class Following:
         latest = Position(number, tail)
         seq = start.seq if start.run == number else 0
         if start > latest or seq < first - 1:
-            return first - 1, Batch(self._dialect.gap(start, Position(number, min(first, tail)), latest))
+            return first - 1, self._gap(start, Position(number, min(first, tail)), latest)
         return seq, Batch(())
+
+    def _gap(self, requested: Position, earliest: Position, latest: Position) -> Batch:
+        self._measures.gaps += 1
+        return Batch(self._dialect.gap(requested, earliest, latest))
 
     def _frames(self, feed: RunFeed, page: Page) -> list[Frame]:
         return list(feed.batch(self._dialect, page).frames) if page.entries else []

@@ -24,6 +24,18 @@ def test_what_a_viewer_was_sent_stays_counted_when_it_has_gone() -> None:
     assert (measures.viewed["sse", "native"], measures.resumes["sse"]) == (1, 1)
 
 
+def test_codes_that_agents_make_up_count_as_one() -> None:
+    measures = Measures()
+    for status, code in [("completed", ""), ("failed", "agent_error"), ("failed", "mine"), ("failed", "mine too")]:
+        measures.end(status, code)
+
+    assert {key: count for key, count in measures.ended.items() if count} == {
+        ("completed", ""): 1,
+        ("failed", "agent_error"): 1,
+        ("failed", "other"): 2,
+    }
+
+
 def test_kinds_that_are_expected_are_nought_and_not_absent() -> None:
     measures = Measures()
     measures.expect("sse", "native", ["too_slow"])

@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from attrs import frozen
 
-from app.events import Terminal
+from app.events import Event
 from app.sessions.base import Run, RunStatus
 
 
@@ -37,8 +37,11 @@ class RunSpan(Protocol):
     def context(self) -> Context:
         """A fresh context in which whatever the agent traces belongs to this run."""
 
-    def end(self, status: RunStatus, terminal: Terminal, *, events: int, first_said: float | None) -> None:
+    def end(self, status: RunStatus, terminal: Event, *, events: int, first_said: float | None) -> None:
         """The run ended, with so many events in its log; the agent said its first after `first_said` seconds."""
+
+    def lose(self) -> None:
+        """The run is executed no more, and somebody else decided how it ended."""
 
 
 class ConnectionSpan(Protocol):
@@ -80,6 +83,9 @@ class _NoSpan:
         return Context()
 
     def end(self, *_: object, **__: object) -> None:
+        pass
+
+    def lose(self) -> None:
         pass
 
 

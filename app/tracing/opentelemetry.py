@@ -15,7 +15,7 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
 
-from app.events import RunFailed, StreamEnd, Terminal
+from app.events import Event, RunFailed, StreamEnd
 from app.sessions.base import Run, RunStatus
 from app.tracing.base import Cause, ConnectionSpan, RunSpan
 
@@ -80,7 +80,7 @@ class _Run:
         fresh.run(context.attach, trace.set_span_in_context(self._span, context.Context()))
         return fresh
 
-    def end(self, status: RunStatus, terminal: Terminal, *, events: int, first_said: float | None) -> None:
+    def end(self, status: RunStatus, terminal: Event, *, events: int, first_said: float | None) -> None:
         span = self._span
         span.set_attributes({"runcast.run.status": status.value, "runcast.run.events": events})
         if first_said is not None:
@@ -94,6 +94,10 @@ class _Run:
                 span.set_attribute("runcast.incident", terminal.incident)
             span.set_status(Status(StatusCode.ERROR, terminal.code))
         span.end()
+
+    def lose(self) -> None:
+        self._span.set_status(Status(StatusCode.ERROR, "ended elsewhere"))
+        self._span.end()
 
 
 class _Connection:

@@ -9,6 +9,7 @@ from attrs import NOTHING, field, frozen
 from app.agents.base import Approval
 from app.conversation import NewMessage
 from app.errors import InvalidMessage, UnknownType
+from app.tracing.base import Cause
 from app.transports.bodies import (
     MAX_CALL_ID,
     MAX_COMMENT,
@@ -89,7 +90,7 @@ def request_id_of(value: Any) -> str | None:
     return found if isinstance(found, str) and len(found) <= MAX_KEY else None
 
 
-def new_message(body: StartRun, *, idempotency_key: str | None = None) -> NewMessage:
+def new_message(body: StartRun, *, idempotency_key: str | None = None, cause: Cause | None = None) -> NewMessage:
     """Check what the types can't say, and decode the images.
 
     Raises:
@@ -113,6 +114,7 @@ def new_message(body: StartRun, *, idempotency_key: str | None = None) -> NewMes
         cancel_when_left=body.on_disconnect == "cancel",
         on_conflict=body.on_conflict or "reject",
         idempotency_key=key,
+        cause=cause,
     )
 
 

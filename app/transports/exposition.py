@@ -62,6 +62,7 @@ class _Snapshot(Collector):
 
 def _families(counted: Measures) -> Iterator[Metric]:
     yield _BUILD
+    yield from _runs(counted)
     by_type = [((_snake(kind.__name__),), count) for kind, count in counted.events.items()]
     yield _counter("events", "Events appended to logs.", ("type",), by_type)
     yield _histogram("commit_seconds", "Time that commits of the event log took.", counted.commits)
@@ -74,6 +75,16 @@ def _families(counted: Measures) -> Iterator[Metric]:
         yield _counter("loop_stalled_seconds", "For how long in all.", (), [((), loop.stalled)])
 
 
+def _runs(counted: Measures) -> Iterator[Metric]:
+    now = [(("running",), counted.running), (("queued",), counted.queued())]
+    yield _gauge("runs", "Runs that are executed or wait for their turn now.", ("state",), now)
+    yield _counter("runs_ended", "Runs that have ended.", ("status", "code"), counted.ended.items())
+    yield _histogram("run_duration_seconds", "From a run's turn to its end.", counted.run_seconds)
+    yield _histogram("time_to_first_event_seconds", "From a run's turn to its first event.", counted.first_event)
+    said = "From a run's turn to the first event that is its agent's."
+    yield _histogram("time_to_first_agent_event_seconds", said, counted.first_said)
+
+
 def _viewers(counted: Measures) -> Iterator[Metric]:
     now = dict.fromkeys(counted.viewed, 0)
     sent = now | counted.sent
@@ -83,6 +94,8 @@ def _viewers(counted: Measures) -> Iterator[Metric]:
     yield _gauge("viewers", "Viewers that are connected now.", _VIEWERS, now.items())
     yield _counter("viewers_attached", "Viewers that connected.", _VIEWERS, counted.viewed.items())
     yield _counter("messages_sent", "Messages handed to viewers' connections.", _VIEWERS, sent.items())
+    yield _histogram("viewer_lag_events", "Events that viewers who had kept up found to send.", counted.lag)
+    yield _counter("gaps", "Positions that could not be honoured.", (), [((), counted.gaps)])
     resumes = [((transport,), count) for transport, count in counted.resumes.items()]
     yield _counter("resumes", "Viewers that connected with a position to resume after.", ("transport",), resumes)
     yield _counter("cuts", "Viewers whose stream the server cut.", ("transport", "reason"), counted.cuts.items())

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from attrs import frozen
-from litestar import MediaType, Response, get, post
+from litestar import MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter, SkipValidation
 
 from app.errors import (
     BadPosition,
@@ -24,12 +24,14 @@ from app.errors import (
     SessionNotFound,
     TooLarge,
 )
+from app.tracing.base import Cause
 from app.transports.auth.authenticator import BY_TICKET
 from app.transports.bodies import MAX_KEY, AnswerApproval, ApprovalView, RunList, RunView, StartRun, run_view
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.commands import approval_of, new_message
 from app.transports.parameters import PAGE, After, Limit, PageCursor, Registry, RunEvent, start_of
 from app.transports.problems import declared
+from app.transports.sse import StreamOptions
 
 _LOG_PAGE: Final = 1000
 """The most messages that one answer of the log route holds."""
@@ -76,10 +78,14 @@ async def start_run(
     data: JSONBody[StartRun],
     registry: Registry,
     principal: NamedDependency[str],
+    request: Request[Any, Any, Any],
+    stream_options: NamedDependency[SkipValidation[StreamOptions]],
     idempotency_key: IdempotencyKey = None,
 ) -> Response[RunView]:
     """Send a message; the answer is the run that it started, whose events are elsewhere."""
-    started = await registry.start(principal, session_id, new_message(data, idempotency_key=idempotency_key))
+    cause = Cause.of(request.headers, stream_options.telemetry.tracing.headers)
+    message = new_message(data, idempotency_key=idempotency_key, cause=cause)
+    started = await registry.start(principal, session_id, message)
     run = started.run if started.created else await registry.run(principal, session_id, started.run.id)
     return Response(run_view(run), status_code=202 if started.created else 200)
 

@@ -21,7 +21,6 @@ from litestar.params import FromPath, SkipValidation
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from app.dialects.native import Native
 from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
 from app.measures import ViewerCount
 from app.position import Position
@@ -115,7 +114,7 @@ class _EventStreamASGI(ASGIResponse):
 
     async def send_body(self, send: Send, receive: Receive) -> None:
         response, options = self._stream, self._stream.options
-        with Viewing(options.telemetry, self._scope, "sse", response.dialect, response.start) as viewing:
+        with Viewing(options.telemetry, self._scope, "sse", response.viewer, response.start) as viewing:
             async with anyio.create_task_group() as group:
                 with anyio.CancelScope() as sending:
                     with Patience(self._scope, options.send_timeout, sending.cancel) as patience:
@@ -175,11 +174,9 @@ class EventStream(Response[Any]):
         *,
         start: Position | None,
         of_run: bool,
-        dialect: str = Native.name,
     ) -> None:
         super().__init__(None, media_type=_MEDIA_TYPE, headers=_HEADERS)
         self.start = start
-        self.dialect = dialect
         self.viewer = viewer
         self.options = options
         self.of_run = of_run

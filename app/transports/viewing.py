@@ -15,6 +15,7 @@ from app.position import START, Position
 from app.telemetry import Telemetry
 from app.tracing.base import Cause, ConnectionSpan
 from app.transports.access_log import tell
+from app.viewer import Viewer
 
 TRANSPORTS: Final = ("sse", "websocket")
 CUTS: Final = ("too_slow", "draining", "session_deleted", "refused_frames", "too_large", "failed")
@@ -26,14 +27,18 @@ class Viewing:
 
     Args:
         scope: the connection's ASGI scope.
+        viewer: what is sent from.
         start: the position that the viewer brought along, if any.
 
     Attributes:
         count: the numbers of this viewer.
     """
 
-    def __init__(self, telemetry: Telemetry, scope: Any, transport: str, dialect: str, start: Position | None) -> None:
-        self.count = ViewerCount(transport, dialect)
+    def __init__(
+        self, telemetry: Telemetry, scope: Any, transport: str, viewer: Viewer, start: Position | None
+    ) -> None:
+        self.count = ViewerCount(transport, viewer.dialect)
+        self._viewer = viewer
         self._measures = telemetry.measures
         self._tracing = telemetry.tracing
         self._scope = scope
@@ -67,9 +72,15 @@ class Viewing:
             dialect=self.count.dialect,
             reason=reason,
             sent=self.count.sent,
+            behind=self._viewer.behind,
             resumed=self._resumed,
             **({} if self._code is None else {"code": self._code}),
         )
+
+    @property
+    def cause(self) -> Cause | None:
+        """What a run is to name that is started over this connection."""
+        return self._span.cause
 
     def ends(self, reason: str | None, code: int | None = None) -> None:
         """Say why it ends, and with which close code; the first word stands. Without any, the client left."""

@@ -22,7 +22,6 @@ from litestar.params import FromPath, SkipValidation
 from msgspec import UNSET
 
 from app.dialects import messages, native
-from app.dialects.native import Native
 from app.errors import (
     BadPosition,
     InvalidJson,
@@ -91,6 +90,7 @@ class Connection:
 
     Attributes:
         principal: who sends the commands, once that is known.
+        viewing: what is told of its viewer, once it has one.
     """
 
     def __init__(self, socket: Socket, registry: RunRegistry, session_id: str, options: StreamOptions) -> None:
@@ -101,7 +101,7 @@ class Connection:
         self._sending = anyio.CancelScope()
         self._patience = Patience(socket.scope, options.send_timeout, self._sending.cancel)
         self._rejected = options.telemetry.measures.rejected
-        self._viewing: Viewing | None = None
+        self.viewing: Viewing | None = None
         self._closed = False
         self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
 
@@ -111,12 +111,11 @@ class Connection:
         await self._socket.send({"type": "websocket.send", "text": text})  # type: ignore[arg-type]
         self._patience.ended += 1
 
-    async def follow(self, viewer: Viewer, viewing: Viewing) -> None:
+    async def follow(self, viewer: Viewer, count: ViewerCount) -> None:
         """Send everything that the viewer is due, then close as the reason asks (P7.5)."""
-        self._viewing = viewing
         code, reason = _TOO_SLOW
         with self._sending, self._patience:
-            code, reason = await self._follow(viewer, viewing.count)
+            code, reason = await self._follow(viewer, count)
         await self.close(code, reason)
 
     async def _follow(self, viewer: Viewer, count: ViewerCount) -> tuple[int, str]:
@@ -138,8 +137,8 @@ class Connection:
         """
         self._closed = True
         tell(self._socket.scope, code=code)
-        if self._viewing is not None:
-            self._viewing.ends(_WHY.get(code), code)
+        if self.viewing is not None:
+            self.viewing.ends(_WHY.get(code), code)
         with suppress(*_GONE):
             try:
                 async with asyncio.timeout(_CLOSE_GRACE):
@@ -183,7 +182,9 @@ class Connection:
     async def _carry_out(self, command: Command) -> str | None:
         match command:
             case MessageCommand():
-                started = await self._registry.start(self.principal, self._session_id, new_message(command))
+                cause = self.viewing.cause if self.viewing is not None else None
+                message = new_message(command, cause=cause)
+                started = await self._registry.start(self.principal, self._session_id, message)
                 return started.run.id
             case CancelCommand():
                 run = await self._registry.cancel(self.principal, self._session_id, command.run_id)
@@ -248,13 +249,14 @@ async def session_lifespan(
         with suppress(*_GONE):
             yield
         return
-    viewing = Viewing(stream_options.telemetry, socket.scope, "websocket", Native.name, start)
+    viewing = Viewing(stream_options.telemetry, socket.scope, "websocket", viewer, start)
+    connection.viewing = viewing
     with viewing:
         async with anyio.create_task_group() as group:
 
             async def send() -> None:
                 with suppress(*_GONE):
-                    await connection.follow(viewer, viewing)
+                    await connection.follow(viewer, viewing.count)
                 group.cancel_scope.cancel()
 
             group.start_soon(send)

@@ -14,6 +14,7 @@ from tests.watching import watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
 
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 SHORT = "/quiet /length 8 /rate 0"
 
 
@@ -44,6 +45,47 @@ async def test_each_connection_is_one_span(collector: Collector, launch: Launch)
     assert follows["follow websocket"].attributes["runcast.resumed"] is True
     assert follows["follow sse"].attributes["runcast.close.reason"] == "run_ended"
     assert {span.resource["service.name"] for span in spans} == {"our-gateway"}
+
+
+async def test_each_run_is_one_span_in_the_trace_of_the_request_that_started_it(
+    collector: Collector, launch: Launch
+) -> None:
+    gateway = launch()
+    async with gateway.client() as http:
+        session = await new_session(http)
+        body = {"content": f"{SHORT} the secret", "on_conflict": "queue"}
+        headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+        run = (await http.post(f"/sessions/{session}/runs", json=body, headers=headers)).json()["id"]
+        await log_of(http, session, run)
+        failed = await start(http, session, f"{SHORT} /crash")
+        await log_of(http, session, failed)
+    spans = await asyncio.to_thread(collector.wait, 2)
+    by_run = {span.attributes["runcast.run.id"]: span for span in spans}
+
+    assert by_run.keys() == {run, failed}
+    assert {span.name for span in spans} == {"invoke_agent default"}
+    assert (by_run[run].trace, by_run[run].parent) == (TRACE, PARENT)
+    assert by_run[run].attributes["gen_ai.conversation.id"] == session
+    assert by_run[run].attributes["runcast.run.status"] == "completed"
+    assert (by_run[run].failed, by_run[failed].failed) == (False, True)
+    assert by_run[failed].attributes["error.type"] == "internal_error"
+    assert by_run[failed].parent == ""
+    assert not any(b"the secret" in body for body in collector.bodies)
+
+
+async def test_a_run_that_a_command_started_links_to_its_connection(collector: Collector, launch: Launch) -> None:
+    gateway = launch()
+    async with gateway.client() as http:
+        session = await new_session(http)
+    async with watch_ws(gateway, session) as viewer:
+        assert viewer.socket is not None
+        await viewer.socket.send(json.dumps({"type": "message", "content": SHORT}))
+        await viewer.until_terminal()
+    spans = {span.name: span for span in await asyncio.to_thread(collector.wait, 2)}
+    run, connection = spans["invoke_agent default"], spans["follow websocket"]
+
+    assert (run.parent, run.links) == ("", (connection.id,))
+    assert run.trace != connection.trace
 
 
 async def test_what_is_left_is_exported_when_the_process_ends(

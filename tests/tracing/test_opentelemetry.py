@@ -84,6 +84,12 @@ def test_a_cancelled_run_is_no_error(recorded: Recorded) -> None:
     assert "error.type" not in (span.attributes or {})
 
 
+def test_a_run_that_somebody_else_ended_is_an_error(recorded: Recorded) -> None:
+    recorded.tracing.run(RUN, "helper", None).lose()
+
+    assert recorded.only().status.status_code is StatusCode.ERROR
+
+
 def test_nothing_that_was_said_is_in_a_span(recorded: Recorded) -> None:
     assert not {"what was asked", "the answer"} & set(
         ended(recorded, RunStatus.COMPLETED, StreamEnd("the answer")).to_json().split('"')

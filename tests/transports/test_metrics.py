@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,6 +103,78 @@ async def test_events_are_counted_by_type(gateway: Gateway, before: Scrape) -> N
     assert found("runcast_events_total", type="run_failed") == 1
     deltas = [message for message in map(json.loads, log) if message["type"] == "stream_delta"]
     assert found("runcast_events_total", type="text_delta") >= len(deltas) > 10
+
+
+async def test_runs_are_counted_by_state_and_by_how_they_ended(gateway: Gateway, before: Scrape) -> None:
+    slow = "/quiet /rate 0.01"
+    async with gateway.client() as http:
+        session = await new_session(http)
+        running = await start(http, session, slow)
+        queued = await start(http, session, SHORT, on_conflict="queue")
+        also_queued = await start(http, session, slow, on_conflict="queue")
+        during = await scrape(http, before)
+        await http.post(f"/sessions/{session}/runs/{also_queued}/cancel")
+        await http.post(f"/sessions/{session}/runs/{running}/cancel")
+        await log_of(http, session, queued)
+        for content in ("/error", "/crash"):
+            await log_of(http, session, await start(http, session, f"{SHORT} {content}"))
+        after = await scrape(http, before)
+
+    assert (during("runcast_runs", state="running"), during("runcast_runs", state="queued")) == (1, 2)
+    assert during("runcast_runs_ended_total") == 0
+    assert after("runcast_runs") == 0
+    endings = (("cancelled", ""), ("completed", ""), ("failed", "agent_error"), ("failed", "internal_error"))
+    assert [after("runcast_runs_ended_total", status=status, code=code) for status, code in endings] == [2, 1, 1, 1]
+    assert after("runcast_runs_ended_total") == 5
+
+
+async def test_runs_are_timed_from_their_turn(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        began = time.monotonic()
+        await log_of(http, session, await start(http, session, "/quiet /length 4 /rate 8"))
+        took = time.monotonic() - began
+        found = await scrape(http, before)
+
+    for name in ("run_duration_seconds", "time_to_first_event_seconds", "time_to_first_agent_event_seconds"):
+        assert found(f"runcast_{name}_count") == found(f"runcast_{name}_bucket", le="+Inf") == 1
+    first, said, whole = (
+        found(f"runcast_{name}_sum")
+        for name in ("time_to_first_event_seconds", "time_to_first_agent_event_seconds", "run_duration_seconds")
+    )
+    assert 0 < first <= said < whole < took
+    assert whole > 0.3
+
+
+async def test_a_position_that_is_not_there_is_counted_as_a_gap(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        run = await start(http, session, SHORT)
+        await log_of(http, session, run)
+        for transport in ("ws", "sse"):
+            async with watch(gateway, transport, session, "7-7") as viewer:
+                assert (await viewer.next()).type == "gap"
+        await http.get(f"/sessions/{session}/runs/{run}/log", params={"after": "1-9999"})
+        found = await scrape(http, before)
+
+    assert found("runcast_gaps_total") == 3
+
+
+async def test_the_lag_of_viewers_is_counted_once_they_had_caught_up(gateway: Gateway, before: Scrape) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await log_of(http, session, await start(http, session, SHORT))
+        async with watch_ws(gateway, session, "0") as viewer:
+            await viewer.until_type("caught_up")
+            behind = await scrape(http, before)
+            await start(http, session, "/quiet /length 10 /rate 20")
+            await viewer.until_type("stream_start")
+            live = await viewer.until_type("stream_end")
+            found = await scrape(http, before)
+
+    assert behind("runcast_viewer_lag_events_count") == 0
+    assert found("runcast_viewer_lag_events_sum") >= len(live)
+    assert found("runcast_viewer_lag_events_bucket", le="4.0") >= 8
 
 
 async def test_commits_are_timed(gateway: Gateway, before: Scrape) -> None:
@@ -220,7 +293,7 @@ async def test_openmetrics_is_given_to_who_asks_for_it(gateway: Gateway) -> None
 
 
 async def test_the_table_of_metrics_holds_exactly_what_is_exposed(gateway: Gateway, before: Scrape) -> None:
-    table = re.findall(r"^\| `(runcast_\w+)` \| (\w+) \| (.*?) \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    table = re.findall(r"^\| `(runcast_\w+)` \| (\w+) \|(.*?)\|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     documented = {name: (kind, set(re.findall(r"`(\w+)`", labels))) for name, kind, labels in table}
     async with gateway.client() as http:
         session = await new_session(http)
