@@ -148,6 +148,7 @@ class ApprovalRequested:
     arguments: dict[str, Any]
     reason: str | None = field(default=None, kw_only=True)
     call_id: str = field(default="", kw_only=True)
+    truncated: bool = field(default=False, kw_only=True)
 
 
 @frozen

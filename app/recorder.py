@@ -245,13 +245,15 @@ class Recorder:
                 return [raw]
 
     def _approval_requested(self, raw: ApprovalRequested) -> Event:
-        arguments, _ = capped_object(raw.arguments)
+        arguments, truncated = capped_object(raw.arguments)
         wanted = raw.call_id
         about = next((i for i in self._calls if wanted and self._asked.get(i) == wanted), wanted)
         if not about or about in self._questions or (about in self._seen_calls and about not in self._calls):
             about = self._mint(wanted or "approval")
         self._questions.add(about)
-        event = self._approvals[about] = evolve(raw, arguments=arguments, call_id=about)
+        event = self._approvals[about] = evolve(
+            raw, arguments=arguments, call_id=about, truncated=raw.truncated or truncated
+        )
         return event
 
     def _completed(self, terminal: Terminal) -> Terminal:

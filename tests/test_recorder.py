@@ -378,9 +378,13 @@ def test_a_long_delta_is_split_and_never_cut():
 
 def test_long_arguments_results_and_data_are_cut_and_say_so():
     long = "€" * FIELD_LIMIT
-    started, ended, custom = body(
-        ToolStarted("t", {"a": long}), ToolEvent("t", {}, long, success=True), Custom("c", [long])
-    )
+    started, ended, custom, asked = body(
+        ToolStarted("t", {"a": long}),
+        ToolEvent("t", {}, long, success=True),
+        Custom("c", [long]),
+        ApprovalRequested("t", {"a": long}),
+    )[:4]
+    assert asked.truncated
     assert started.truncated
     assert ended.truncated
     assert custom.truncated

@@ -59,6 +59,7 @@ class ModelTable:
         api_key_env: the environment variable that holds the key, where it isn't the provider's usual one.
         tools: functions that the model may call, as `module:function`.
         subagents: other profiles that the model may ask.
+        needs_approval: tools, by the names that the model knows, that wait for somebody's approval before each call.
         max_iterations: model requests per run.
         max_context_tokens: the size from which the oldest turns are left out.
         settings: model settings (`temperature`, `max_tokens`, `thinking`, …), passed on as they are.
@@ -72,6 +73,7 @@ class ModelTable:
     instructions: str | None = None
     tools: tuple[str, ...] = ()
     subagents: tuple[str, ...] = ()
+    needs_approval: tuple[str, ...] = ()
     max_iterations: int = field(default=50, validator=validators.ge(1))
     max_context_tokens: int | None = field(default=None, validator=validators.optional(validators.ge(1)))
     settings: dict[str, Any] = Factory(dict)

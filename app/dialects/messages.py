@@ -143,6 +143,7 @@ class ApprovalRequested:
     tool: str
     args: dict[str, Any]
     reason: Text = UNSET
+    truncated: bool | UnsetType = UNSET
 
 
 @frozen(kw_only=True, slots=False)

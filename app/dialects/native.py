@@ -105,7 +105,12 @@ _MESSAGES: Final[dict[type, Callable[[str, Any], LogMessage] | None]] = {
         id=at, messages_before=e.messages_before, messages_after=e.messages_after
     ),
     events.ApprovalRequested: lambda at, e: messages.ApprovalRequested(
-        id=at, call_id=e.call_id, tool=e.tool_name, args=e.arguments, reason=_given(e.reason)
+        id=at,
+        call_id=e.call_id,
+        tool=e.tool_name,
+        args=e.arguments,
+        reason=_given(e.reason),
+        truncated=_flag(e.truncated),
     ),
     events.ApprovalResolved: lambda at, e: messages.ApprovalResolved(
         id=at, call_id=e.call_id, approved=e.approved, comment=_given(e.comment)

@@ -85,8 +85,8 @@ GOLDEN: list[tuple[Event, str]] = [
         '{"type":"approval_requested","id":"3-17","call_id":"c1","tool":"rm","args":{"path":"/"}}',
     ),
     (
-        events.ApprovalRequested("rm", {}, reason="risky", call_id="c1"),
-        '{"type":"approval_requested","id":"3-17","call_id":"c1","tool":"rm","args":{},"reason":"risky"}',
+        events.ApprovalRequested("rm", {}, reason="risky", call_id="c1", truncated=True),
+        '{"type":"approval_requested","id":"3-17","call_id":"c1","tool":"rm","args":{},"reason":"risky","truncated":true}',
     ),
     (
         events.ApprovalResolved("c1", approved=True),

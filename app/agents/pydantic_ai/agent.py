@@ -18,10 +18,11 @@ from pydantic_ai.models import Model
 from app.agents.base import Profile, Turn
 from app.agents.profile_tables import ModelTable
 from app.agents.pydantic_ai import history
+from app.agents.pydantic_ai.approvals import asking_people
 from app.agents.pydantic_ai.errors import CUT, provider_error, run_error
 from app.agents.pydantic_ai.model import check, connect
 from app.agents.pydantic_ai.speech import Speech
-from app.agents.pydantic_ai.tools import RunDeps, function_tools, on_tool_error, subagent_tool
+from app.agents.pydantic_ai.tools import RunDeps, function_tools, guarded, on_tool_error, subagent_tool
 from app.errors import AgentError
 from app.events import ContextCompressed, Event, StreamEnd, Usage
 
@@ -63,7 +64,7 @@ class ModelAgent:
         self._table = table
         self._name = name
         self._api_key = api_key
-        self._tools = [*function_tools(tools), *map(subagent_tool, subagents)]
+        self._tools = guarded([*function_tools(tools), *map(subagent_tool, subagents)], table.needs_approval)
         self._ready: _Ready | None = None
         self._preparing = asyncio.Lock()
 
@@ -155,7 +156,7 @@ class ModelAgent:
             instructions=self._table.instructions,
             model_settings=connection.settings,
             tools=self._tools,
-            capabilities=[hooks, ProcessHistory(self._compress)],
+            capabilities=[hooks, ProcessHistory(self._compress), asking_people()],
         )
         return _Ready(connection.model, agent)
 

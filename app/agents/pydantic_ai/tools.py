@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,13 +59,16 @@ class Forwarded(CustomEvent, name="runcast.forwarded"):
 
 
 def function_tools(functions: Sequence[Any]) -> list[Tool[RunDeps]]:
-    """Functions as tools; their signatures and docstrings are what the model reads.
+    """Functions as tools; their signatures and docstrings are what the model reads. A pydantic-ai `Tool` stays one.
 
     Raises:
         ConfigurationError: a function can't be described to a model.
     """
     tools: list[Tool[RunDeps]] = []
     for function in functions:
+        if isinstance(function, Tool):
+            tools.append(function)
+            continue
         name = getattr(function, "__name__", repr(function))
         if not callable(function):
             raise ConfigurationError(f"tools: {name} is not a function")
@@ -73,6 +77,27 @@ def function_tools(functions: Sequence[Any]) -> list[Tool[RunDeps]]:
         except Exception as error:
             raise ConfigurationError(f"tools: {name} can't be a tool: {type(error).__name__}: {error}") from error
     return tools
+
+
+def guarded(tools: Sequence[Tool[RunDeps]], names: Sequence[str]) -> list[Tool[RunDeps]]:
+    """The tools, of which those with these names wait for somebody's approval before each call.
+
+    Raises:
+        ConfigurationError: there is no tool of such a name.
+    """
+    known = {tool.name for tool in tools}
+    for position, name in enumerate(names):
+        if name not in known:
+            raise ConfigurationError(
+                f"needs_approval[{position}]: there is no tool {name!r}: {', '.join(sorted(known))}"
+            )
+    return [_guarded(tool) if tool.name in names else tool for tool in tools]
+
+
+def _guarded(tool: Tool[RunDeps]) -> Tool[RunDeps]:
+    tool = copy(tool)  # whoever made it may use it elsewhere
+    tool.requires_approval = True
+    return tool
 
 
 def subagent_tool(profile: Profile) -> Tool[RunDeps]:
