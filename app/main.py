@@ -56,6 +56,7 @@ from app.transports.auth.tickets import Tickets, kept_secret
 from app.transports.auth.watched_file import watching
 from app.transports.cattrs_plugin import CattrsPlugin
 from app.transports.exposition import Exposition
+from app.transports.metrics import MetricsDoor
 from app.transports.origins import OriginMiddleware, Origins, cors
 from app.transports.sse import StreamOptions
 from app.uploads.desk import Limits, Uploads
@@ -76,6 +77,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     for transport in viewing.TRANSPORTS:
         measures.expect(transport, Native.name, viewing.CUTS)
     exposition = Exposition(measures)
+    door = MetricsDoor(settings.metrics_token, open=tokens is None)
     options = StreamOptions(settings.send_timeout, telemetry)
 
     @asynccontextmanager
@@ -112,6 +114,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "max_upload_bytes": Provide(lambda: settings.max_upload_bytes, sync_to_thread=False),
             "origins": Provide(lambda: origins, sync_to_thread=False),
             "exposition": Provide(lambda: exposition, sync_to_thread=False),
+            "metrics_door": Provide(lambda: door, sync_to_thread=False),
         },
         state=State({"measures": measures}),
         middleware=[AccessLog(), OriginMiddleware(origins), Guard()],

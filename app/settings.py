@@ -52,6 +52,13 @@ def _is_secret(_: Any, attribute: Attribute[Any], value: str | None) -> None:
         raise ValueError(f"{name} must be {_SHORTEST_SECRET} bytes of random text or more: `openssl rand -hex 32`")
 
 
+def _is_bearer(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", value) is None:  # and it is not shown
+        raise ValueError(
+            f"{PREFIX}{attribute.name.upper()} may hold letters, digits and -._~+/ only, to be sent as a token"
+        )
+
+
 def _base_path(text: str) -> str:
     path = "/" + text.strip("/") if text.strip("/") else ""
     if re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path) is None:
@@ -89,6 +96,8 @@ class Settings:
         jwt_audience: what the `aud` of a token must name.
         jwt_issuer: what the `iss` of a token must be.
         secret: what tickets are signed with (P6.2); without it, a secret is made and kept in the data directory.
+        metrics_token: what `/metrics` wants to be shown; without it, `/metrics` is open, or closed to everybody where
+            callers have to authenticate.
         token: what `runcast tail` shows to the gateway; the gateway itself has no use for it.
         max_message_bytes: the longest WebSocket frame and HTTP body that is read (P4.2).
         max_upload_bytes: the largest file that is taken in (P6.6).
@@ -123,6 +132,7 @@ class Settings:
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
     secret: str | None = field(default=None, repr=False, validator=_is_secret)
+    metrics_token: str | None = field(default=None, repr=False, validator=[_is_secret, _is_bearer])
     token: str | None = field(default=None, repr=False)
     max_message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least(1024))
     max_upload_bytes: int = field(default=20 * 1024 * 1024, validator=_at_least(1024))

@@ -40,6 +40,7 @@ def test_every_variable_is_read():
             "RUNCAST_JWT_AUDIENCE": "runcast",
             "RUNCAST_JWT_ISSUER": "https://id.example",
             "RUNCAST_SECRET": "a secret for tickets, as long as it has to be",
+            "RUNCAST_METRICS_TOKEN": "a-token-for-metrics-as-long-as-it-has-to-be",
             "RUNCAST_TOKEN": "rc_token",
             "RUNCAST_MAX_MESSAGE_BYTES": "1024",
             "RUNCAST_SEND_TIMEOUT": "0.5",
@@ -70,6 +71,7 @@ def test_every_variable_is_read():
         jwt_audience="runcast",
         jwt_issuer="https://id.example",
         secret="a secret for tickets, as long as it has to be",
+        metrics_token="a-token-for-metrics-as-long-as-it-has-to-be",
         token="rc_token",
         max_message_bytes=1024,
         send_timeout=0.5,
@@ -121,6 +123,8 @@ def test_a_flag_has_several_spellings(text):
         ("jwt_secret", "x" * 64),
         ("jwt_secret", "é" * 15 + "x"),
         ("secret", "31 bytes are not enough for it."),
+        ("metrics_token", "a-token-that-is-too-short"),
+        ("metrics_token", "a token with blanks, though it is long enough"),
         ("max_message_bytes", "8MiB"),
         ("max_message_bytes", "1023"),
         ("send_timeout", "0"),
@@ -141,12 +145,12 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name, text):
         Settings.from_environment({variable(name): text})
 
 
-@pytest.mark.parametrize("name", ["jwt_secret", "secret"])
+@pytest.mark.parametrize("name", ["jwt_secret", "secret", "metrics_token"])
 def test_a_secret_is_shown_neither_in_a_refusal_nor_in_a_representation(name):
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environment({variable(name): "canary"})
     assert "canary" not in str(refused.value)
-    secrets = {"api_keys": "canary", "token": "canary", name: "canary and enough letters to be a secret"}
+    secrets = {"api_keys": "canary", "token": "canary", name: "canary-and-enough-letters-to-be-a-secret"}
     settings = Settings.from_environment({variable(name): text for name, text in secrets.items()})
     assert "canary" not in repr(settings)
 

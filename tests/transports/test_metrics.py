@@ -12,6 +12,7 @@ import pytest
 from prometheus_client.openmetrics import parser as openmetrics
 from websockets.exceptions import ConnectionClosed
 
+from tests.callers import ADA, BOB, keyed, shows
 from tests.gateway import Gateway, Launch, every_event, log_of, new_session, start
 from tests.raw_http import dial, request, upgrade
 from tests.scraping import Scrape, scrape
@@ -21,6 +22,7 @@ pytestmark = pytest.mark.anyio
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "monitoring.md"
 SHORT = "/quiet /length 30 /rate 0"
+TOKEN = "a-token-for-metrics-as-long-as-it-has-to-be"
 TRANSPORTS = {"ws": "websocket", "sse": "sse"}
 
 
@@ -278,6 +280,38 @@ async def test_no_label_holds_an_id(gateway: Gateway, before: Scrape) -> None:
     shown = " ".join(found.label_values())
     assert not [secret for secret in (session, run, "local") if secret in shown]
     assert not re.search(r"[0-9a-f]{16}", shown)
+
+
+async def answers(gateway: Gateway, path: str, *tokens: str | None) -> list[int]:
+    """The statuses that each token gets, None for no token."""
+    async with gateway.client() as http:
+        return [(await http.get(path, headers=shows(token) if token else {})).status_code for token in tokens]
+
+
+async def test_where_callers_authenticate_none_of_them_reads_the_numbers(launch: Launch) -> None:
+    gateway = keyed(launch)
+
+    assert await answers(gateway, "/metrics", None, ADA.key, BOB.key, TOKEN) == [401] * 4
+    assert await answers(gateway, "/sessions", ADA.key) == [200]
+
+
+async def test_the_numbers_have_a_token_of_their_own_that_opens_nothing_else(launch: Launch) -> None:
+    gateway = keyed(launch, metrics_token=TOKEN)
+
+    assert await answers(gateway, "/metrics", TOKEN, None, ADA.key, TOKEN[:-1], TOKEN + "x") == [200, *[401] * 4]
+    assert await answers(gateway, "/sessions", TOKEN, ADA.key) == [401, 200]
+    assert await answers(gateway, f"/metrics?ticket={TOKEN}", None) == [401]
+
+
+async def test_the_token_counts_where_nobody_else_needs_one(launch: Launch) -> None:
+    gateway = launch(metrics_token=TOKEN)
+    async with gateway.client() as http:
+        refused = await http.get("/metrics")
+
+    assert await answers(gateway, "/metrics", TOKEN, "another-token") == [200, 401]
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+    assert refused.headers["www-authenticate"].startswith("Bearer")
+    assert "runcast_" not in refused.text
 
 
 async def test_openmetrics_is_given_to_who_asks_for_it(gateway: Gateway) -> None:
