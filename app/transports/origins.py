@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import Final
 
 from litestar.config.cors import CORSConfig
-from litestar.datastructures import Headers
+from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ForbiddenOrigin
 
@@ -24,10 +24,13 @@ class Origins:
 
     Args:
         allowed: foreign ones, as `https://app.example`.
+
+    Attributes:
+        allowed: these.
     """
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
-        self._allowed = frozenset(allowed)
+        self.allowed = frozenset(allowed)
 
     def check(self, scope: Scope) -> None:
         """Return when the request may go on.
@@ -37,7 +40,7 @@ class Origins:
         """
         headers = Headers.from_scope(scope)
         origin = headers.get("origin")
-        if origin is None or origin.lower() in self._allowed:
+        if origin is None or origin.lower() in self.allowed:
             return
         scheme, _, netloc = origin.lower().partition("://")
         # Behind a proxy that ends TLS the server does not know its own scheme; its Host is what the browser asked for.
@@ -59,7 +62,18 @@ class OriginMiddleware(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         if str(scope.get("method")) not in _SAFE:
             self._origins.check(scope)
-        await next_app(scope, receive, send)
+        await next_app(scope, receive, _varying(send) if self._origins.allowed else send)
+
+
+def _varying(send: Send) -> Send:
+    """Tell caches that an answer depends on who asks, also where it was given to nobody's page."""
+
+    async def send_(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            MutableScopeHeaders.from_message(message).setdefault("vary", "Origin")
+        await send(message)
+
+    return send_
 
 
 def cors(allowed: tuple[str, ...]) -> CORSConfig | None:
