@@ -72,16 +72,17 @@ def serve(host: str | None, port: int | None, agent: str | None) -> None:
 @click.argument("session")
 @click.option("--url", help="Where the gateway is.  [http://RUNCAST_HOST:RUNCAST_PORT]")
 @click.option("--after", help="Begin after this position; `0` for everything.  [default: the run in progress]")
+@click.option("--token", help="An API key or JWT; the variable keeps it out of the list of processes.  [RUNCAST_TOKEN]")
 @_clear_errors
-def tail(session: str, url: str | None, after: str | None) -> None:
+def tail(session: str, url: str | None, after: str | None, token: str | None) -> None:
     """Follow SESSION in this terminal; a lost connection is resumed where it broke."""
     from app.tail import follow  # noqa: PLC0415 - the other commands need no client
 
+    settings = _settings(token=token)
     if url is None:
-        settings = _settings()
         url = f"http://{settings.host}:{settings.port}{settings.base_path}"
     try:
-        sys.exit(asyncio.run(follow(url, session, after, sys.stdout)))
+        sys.exit(asyncio.run(follow(url, session, after, sys.stdout, settings.token)))
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -24,11 +24,11 @@ class _Refused(Exception):
     """The server will not have us, however often we try."""
 
 
-async def follow(url: str, session: str, after: str | None, out: TextIO) -> int:
+async def follow(url: str, session: str, after: str | None, out: TextIO, token: str | None = None) -> int:
     """Print the session until it is gone; the answer is the exit status."""
     screen = Screen(out)
     try:
-        async for message in messages(url, session, after):
+        async for message in messages(url, session, after, token):
             screen.show(message)
     except _Refused as refused:
         click.echo(f"runcast: {refused}", err=True)
@@ -36,16 +36,21 @@ async def follow(url: str, session: str, after: str | None, out: TextIO) -> int:
     return 0
 
 
-async def messages(url: str, session: str, after: str | None) -> AsyncIterator[dict[str, Any]]:
+async def messages(
+    url: str, session: str, after: str | None, token: str | None = None
+) -> AsyncIterator[dict[str, Any]]:
     """The session's messages, each once, across lost connections.
 
     Raises:
         _Refused: the server answered with an error that trying again won't change.
     """
+    if token is not None and not (token.isascii() and token.isprintable() and " " not in token):
+        raise _Refused("the token is malformed")
     path = f"{url.rstrip('/')}/sessions/{quote(session, safe='')}/events"
     wait = _FIRST_WAIT_S
     timeout = httpx.Timeout(10.0, read=_SILENCE_S)
-    async with httpx.AsyncClient(timeout=timeout) as client:
+    headers = {"authorization": f"Bearer {token}"} if token is not None else {}
+    async with httpx.AsyncClient(timeout=timeout, headers=headers) as client:
         while True:
             try:
                 async for message in _connection(client, path, after):

@@ -1,9 +1,15 @@
-"""How `runcast tail` renders messages."""
+"""How `runcast tail` renders messages, and what it shows to a server that asks who calls."""
 
 import io
 from typing import Any
 
-from app.tail import Screen
+import pytest
+
+from app.tail import Screen, follow, messages
+from tests.callers import ADA, BOB, guarded, shows
+from tests.gateway import Gateway, new_session, start
+
+__all__ = ["guarded"]
 
 
 def shown(*messages: dict[str, Any]) -> str:
@@ -84,3 +90,39 @@ def test_what_an_agent_says_cannot_steer_the_terminal() -> None:
     screen.show({"type": "stream_delta", "id": "1-2", "delta": "a\x1b[2Jb\x9bc\td\ne é 😀"})
 
     assert out.getvalue() == "a\ufffd[2Jb\ufffdc\td\ne é 😀"
+
+
+@pytest.mark.anyio
+async def test_with_a_token_it_follows_its_principals_session(guarded: Gateway) -> None:
+    async with guarded.client(headers=shows(ADA.key)) as ada:
+        session = await new_session(ada)
+        await start(ada, session, "/quiet /length 3 /rate 0")
+    told = []
+    async for message in messages(guarded.url, session, "0", ADA.key):
+        told.append(message["type"])
+        if message["type"] == "stream_end":
+            break
+
+    assert told[0] == "stream_start"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (None, "this needs a token"),
+        ("wrong", "no key of this server"),
+        (BOB.key, "there is no such session"),
+        ("not a token", "the token is malformed"),
+        ("schlüssel", "the token is malformed"),
+    ],
+    ids=["none", "wrong", "another's", "spaces", "umlaut"],
+)
+async def test_a_refused_token_ends_it_with_the_reason(
+    guarded: Gateway, capsys: pytest.CaptureFixture[str], token: str | None, said: str
+) -> None:
+    async with guarded.client(headers=shows(ADA.key)) as ada:
+        session = await new_session(ada)
+
+    assert await follow(guarded.url, session, None, io.StringIO(), token) == 1
+    assert said in capsys.readouterr().err

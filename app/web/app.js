@@ -8,8 +8,10 @@ import { Inspector } from "./inspector.js";
 const $ = (id) => /** @type {any} */ (document.getElementById(id));
 const NAMES = { websocket: "WebSocket", sse: "SSE" };
 
+/** What the server is shown, where it asks: kept for this tab. */
+const access = { token: sessionStorage.getItem("token") ?? undefined };
 const chat = new Chat($("chat"));
-const inspector = new Inspector($("messages"), $("counters"));
+const inspector = new Inspector($("messages"), $("counters"), access);
 let sessionId = new URL(location.href).searchParams.get("session");
 let session = null;
 
@@ -17,7 +19,7 @@ let session = null;
 async function attach(after) {
   session?.close();
   const onState = (state) => mine === session && tell(state);
-  const mine = connect(sessionId, { after, transport: $("transport").value, onState });
+  const mine = connect(sessionId, { ...access, after, transport: $("transport").value, onState });
   session = mine;
   follow(true);
   try {
@@ -28,7 +30,7 @@ async function attach(after) {
       controls();
     }
   } catch (error) {
-    if (mine === session) warn(error.message || error.code);
+    if (mine === session) complain(error);
   }
 }
 
@@ -64,14 +66,32 @@ function warn(text) {
   $("notice").hidden = !text;
 }
 
+/** Says what went wrong, and asks for a token where one is missing. */
+function complain(error) {
+  warn(error.message || error.code);
+  if (error.code !== "unauthenticated") return;
+  $("access").hidden = false;
+  $("token").focus();
+}
+
 /** Runs what a button asks for, and shows why it failed. */
 async function attempt(action) {
   warn("");
   try {
     await action();
   } catch (error) {
-    warn(error.message || error.code);
+    complain(error);
   }
+}
+
+/** Tries the token that was typed. */
+async function enter() {
+  access.token = $("token").value.trim() || undefined;
+  await profiles();
+  sessionStorage.setItem("token", access.token ?? "");
+  $("token").value = "";
+  $("access").hidden = true;
+  if (sessionId) open();
 }
 
 async function send() {
@@ -91,7 +111,7 @@ async function send() {
 
 /** Makes a session and puts it into the address. */
 async function begin() {
-  sessionId = (await createSession({ profile: $("profile").value || undefined })).id;
+  sessionId = (await createSession({ ...access, profile: $("profile").value || undefined })).id;
   history.pushState(null, "", `?session=${encodeURIComponent(sessionId)}`);
   open();
 }
@@ -105,7 +125,7 @@ function open() {
 }
 
 async function profiles() {
-  const { items } = await request("profiles");
+  const { items } = await request("profiles", access);
   const option = ({ name, description }) => element("option", { value: name, title: description ?? "" }, name);
   $("profile").replaceChildren(...items.map(option));
 }
@@ -140,6 +160,10 @@ $("chat").addEventListener("click", ({ target }) => {
 $("new").addEventListener("submit", (event) => {
   event.preventDefault();
   attempt(begin).then(() => $("content").focus());
+});
+$("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  attempt(enter);
 });
 $("examples").addEventListener("click", ({ target }) => {
   if (!(target instanceof HTMLButtonElement)) return;

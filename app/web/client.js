@@ -17,9 +17,12 @@
  * @property {string} [after]  the position that the connection began at, or the next one will
  * @property {number} [delay]  milliseconds until the next attempt, when waiting
  * @property {unknown} [error]  why there is a wait
+ * @typedef {string | (() => string | Promise<string>)} Shown  a function is asked anew for each attempt
+ * @typedef {{token?: string, ticket?: string}} Given
  * @typedef {object} Access
  * @property {string | URL} [base]  where the server is mounted; by default where this module came from
- * @property {string} [token]  an API key or JWT, where the server asks for one
+ * @property {Shown} [token]  an API key or JWT, where the server asks for one
+ * @property {Shown} [ticket]  instead of a token, for its session: what `POST tickets` answered somebody who has one
  * @typedef {object} FollowOptions
  * @property {string} [after]  begin strictly after this position; "0" replays the whole session
  * @property {string} [run]  follow this run alone, over SSE, up to its end
@@ -251,7 +254,8 @@ class Session {
     this.#cut = new AbortController();
     if (this.#transport === "websocket") {
       this.#tell("connecting");
-      const socket = await this.#open();
+      const given = credentials(this.#options);
+      const socket = await this.#open(given.then ? await given : given);
       if (socket) return yield* this.#received(socket);
       if (this.#settled || this.#cut.signal.aborted) throw unreachable("No WebSocket opened");
     }
@@ -259,11 +263,11 @@ class Session {
     yield* this.#streamed();
   }
 
-  /** @returns {Promise<WebSocket | null>} null if it would not open */
-  #open() {
-    const { base, token } = this.#options;
-    const url = locate(`ws/${this.#path}${this.#query()}`, base);
+  /** @param {Given} given @returns {Promise<WebSocket | null>} null if it would not open */
+  #open({ token, ticket }) {
+    const url = locate(`ws/${this.#path}${this.#query()}`, this.#options.base, ticket);
     url.protocol = url.protocol.replace("http", "ws");
+    if (this.#cut.signal.aborted) return Promise.resolve(null);
     return new Promise((resolve) => {
       const socket = new WebSocket(url, token ? ["runcast.v1", `bearer.${token}`] : []);
       const give = (/** @type {WebSocket | null} */ opened) => {
@@ -412,9 +416,10 @@ class Session {
 }
 
 /** @param {string} path @param {Access} access @param {RequestInit} init @returns {Promise<Response>} one with a 2xx */
-async function call(path, { base, token }, init) {
+async function call(path, access, init) {
+  const { token, ticket } = await credentials(access);
   const headers = { ...init.headers, ...(token && { authorization: `Bearer ${token}` }) };
-  const response = await fetch(locate(path, base), { ...init, headers }).catch((reason) => {
+  const response = await fetch(locate(path, access.base, ticket), { ...init, headers }).catch((reason) => {
     throw unreachable(reason.message);
   });
   if (response.ok) return response;
@@ -425,9 +430,19 @@ async function call(path, { base, token }, init) {
   throw new RuncastError(code, detail, { final, status, wait });
 }
 
-/** @param {string} path @param {string | URL} [base] */
-const locate = (path, base = HOME) =>
-  new URL(path, new URL(String(base).replace(/\/*$/, "/"), globalThis.location?.href));
+/** The token, or else the ticket; a promise of it, if a function was given. @param {Access} access @returns {any} */
+function credentials({ token, ticket }) {
+  const given = token ?? ticket;
+  const named = (/** @type {any} */ value) => (token ? { token: value } : { ticket: value });
+  return typeof given === "function" ? Promise.resolve(given()).then(named) : named(given);
+}
+
+/** @param {string} path @param {string | URL} [base] @param {string} [ticket] */
+function locate(path, base = HOME, ticket) {
+  const url = new URL(path, new URL(String(base).replace(/\/*$/, "/"), globalThis.location?.href));
+  if (ticket) url.searchParams.set("ticket", ticket);
+  return url;
+}
 
 /** @param {string} text @returns {Message | null} */
 function parsed(text) {

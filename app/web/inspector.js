@@ -30,11 +30,11 @@ export function missing(whole, seen) {
   return compacted(whole).filter((message) => !had.has(JSON.stringify(message))).length;
 }
 
-/** @param {string} path of the run @returns {Promise<object[]>} its log */
-async function log(path) {
+/** @param {string} path of the run @param {import("./client.js").Access} access @returns {Promise<object[]>} its log */
+async function log(path, access) {
   const events = [];
   for (let after = "0", done = false; !done; ) {
-    const page = await request(`${path}/log?after=${after}`);
+    const page = await request(`${path}/log?after=${after}`, access);
     events.push(...page.events);
     done = page.done || page.next === null;
     after = page.next;
@@ -46,12 +46,14 @@ async function log(path) {
 export class Inspector {
   #list;
   #counters;
+  #access;
   #run = [];
   #last = "0-0";
   #count = { received: 0, lost: 0, twice: 0, checked: 0 };
 
-  /** @param {HTMLElement} list @param {HTMLElement} counters */
-  constructor(list, counters) {
+  /** @param {HTMLElement} list @param {HTMLElement} counters @param {import("./client.js").Access} access */
+  constructor(list, counters, access) {
+    this.#access = access;
     this.#list = list;
     stick(list.parentElement, list);
     this.#counters = counters;
@@ -87,7 +89,7 @@ export class Inspector {
     const [{ type, session_id, run_id }] = run;
     const count = this.#count;
     if (type !== "stream_start") return;
-    count.lost += missing(await log(`sessions/${session_id}/runs/${run_id}`), run);
+    count.lost += missing(await log(`sessions/${session_id}/runs/${run_id}`, this.#access), run);
     count.checked++;
     if (count === this.#count) this.#tell();
   }

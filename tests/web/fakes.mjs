@@ -23,8 +23,9 @@ export class FakeWebSocket {
   sent = [];
   closed = false;
 
-  constructor(url) {
+  constructor(url, protocols = []) {
     this.url = String(url);
+    this.protocols = protocols;
     network.sockets.push(this);
     if (network.refuses) setImmediate(() => this.shut(1006));
   }
