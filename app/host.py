@@ -101,7 +101,7 @@ class HostedRun:
         self._approvals = Approvals(self._say)
         self._limits = limits
         self._allowance = Allowance(limits)
-        self._time = Timekeeper(limits, self.stop, self._is_excused)
+        self._time = Timekeeper(limits, expired=self.stop, heard=lambda: self._heard, excused=self._is_excused)
         self._pending: list[Event] = []
         self._closing: list[Event] = []
         self._next_seq = 1
@@ -152,8 +152,7 @@ class HostedRun:
         try:
             async for raw in stream:
                 self._heard += 1
-                self._time.heard()
-                if not self._allowance.fits(raw, self._recorder.unclosed):
+                if not self._allowance.has_plenty(raw) and not self._allowance.fits(raw, self._recorder.unclosed):
                     self.stop(self._limits.full)
                     return
                 said = self._recorder.feed(raw)

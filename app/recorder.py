@@ -35,6 +35,7 @@ from app.events import (
     TurnThinking,
 )
 from app.recorder_values import (
+    FIELD_LIMIT,
     agents_own,
     capped_json,
     capped_object,
@@ -112,6 +113,8 @@ class Recorder:
         """
         if self.terminal is not None:
             return []
+        if (next_words := self._next_words(raw)) is not None:
+            return [next_words]
         raw = checked(TextDelta(raw) if isinstance(raw, str) else raw)
         match raw:
             case TextDelta() | ThinkingDelta():
@@ -154,6 +157,17 @@ class Recorder:
             self._remember(event)
 
     # parts
+
+    def _next_words(self, raw: Event | str) -> TextDelta | None:
+        """What nearly every word of an agent is, at a fraction of the cost: more text of an answer that has begun."""
+        text = raw.delta if type(raw) is TextDelta and raw.agent is None else raw
+        part = self._parts.get(None)
+        if type(text) is not str or part is None or part.kind != "text":
+            return None
+        if not (text.isascii() and 0 < len(text) <= FIELD_LIMIT):
+            return None
+        self._text.append(text)
+        return TextDelta(text, part=part.id)
 
     def _delta(self, raw: Delta) -> list[Event]:
         if not (text := raw.delta):

@@ -15,6 +15,9 @@ _OVERHEAD: Final = 64
 """Bytes that a stored delta has besides its text."""
 
 _PIECE: Final = 64 * 1024
+_LOOKS: Final = 8
+"""How often a run is looked at within the time that its agent may say nothing."""
+
 _SPARE: Final = 8
 """Events kept free for what one more word of the agent may bring besides itself, the terminal among them."""
 
@@ -52,33 +55,38 @@ class RunLimits:
 
 
 class Timekeeper:
-    """A run's deadline, and the wait for its agent's next word.
+    """A run's deadline, and the wait for its agent's next word: a few looks at what was heard, at no cost to each word.
 
     Args:
         expired: told the terminal of a run whose time is over.
+        heard: how often the agent has said something.
         excused: whether the agent's silence is not its own: it waits for a person, or for storage.
     """
 
-    def __init__(self, limits: RunLimits, expired: Callable[[RunFailed], None], excused: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        limits: RunLimits,
+        *,
+        expired: Callable[[RunFailed], None],
+        heard: Callable[[], int],
+        excused: Callable[[], bool],
+    ) -> None:
         self._limits = limits
         self._expired = expired
+        self._heard = heard
         self._excused = excused
         self._loop = asyncio.get_running_loop()
-        self._last = self._loop.time()
+        self._seen = -1
+        self._since = 0.0
         self._deadline: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
         """The run begins."""
-        self._last = self._loop.time()
         if self._limits.deadline:
             self._deadline = self._loop.call_later(self._limits.deadline, self._too_late)
         if self._limits.idle:
-            self._idle = self._loop.call_later(self._limits.idle, self._look)
-
-    def heard(self) -> None:
-        """The agent said something."""
-        self._last = self._loop.time()
+            self._look()
 
     def stop(self) -> None:
         """The run is ending."""
@@ -90,13 +98,13 @@ class Timekeeper:
         self._expired(self._limits.too_late)
 
     def _look(self) -> None:
-        if self._excused():
-            self.heard()
-        left = self._last + self._limits.idle - self._loop.time()
-        if left > 0:
-            self._idle = self._loop.call_later(left, self._look)
-        else:
+        now, heard = self._loop.time(), self._heard()
+        if heard != self._seen or self._excused():
+            self._seen, self._since = heard, now
+        if now - self._since >= self._limits.idle:
             self._expired(self._limits.silent)
+        else:
+            self._idle = self._loop.call_later(self._limits.idle / _LOOKS, self._look)
 
 
 class Allowance:
@@ -111,6 +119,12 @@ class Allowance:
         self.events = 0
         self._bytes = 0
 
+    def has_plenty(self, raw: Any) -> bool:
+        """Whether there is room beyond doubt for what the agent says now; `fits` knows exactly, at a price."""
+        # What is unclosed is at most what was said, and a character has at most four bytes.
+        few, short = 2 * self.events + _SPARE, type(raw) is str and len(raw) <= _PIECE
+        return short and few < self._limits.events and self._bytes + 4 * _PIECE < self._limits.bytes
+
     def fits(self, raw: Any, unclosed: int) -> bool:
         """Whether there is room for what the agent says now, and then still for the end of all that is unclosed."""
         size = _length(raw)
@@ -120,7 +134,8 @@ class Allowance:
     def take(self, events: Sequence[Event]) -> None:
         """Count events as written."""
         self.events += len(events)
-        self._bytes += sum(map(_size, events))
+        for event in events:
+            self._bytes += _size(event)
 
 
 def _length(raw: Any) -> int:
@@ -137,7 +152,7 @@ def _length(raw: Any) -> int:
 
 
 def _size(event: Event) -> int:
-    if isinstance(event, TextDelta | ThinkingDelta):
+    if type(event) is TextDelta or type(event) is ThinkingDelta:
         return _utf8(event.delta) + _OVERHEAD
     return len(encode_event(event))
 

@@ -94,12 +94,12 @@ async def test_waiting_for_a_persons_answer_is_not_being_idle(open_house):
         await turn.approve("rm")
         yield "done"
 
-    house = await open_house(agent, idle=0.02)
+    house = await open_house(agent, idle=0.3)
     run = await house.start(await house.session())
     async with house.watch_run(run) as watch:
         question = (await watch.until("approval_requested"))[-1]
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with asyncio.timeout(0.8):
                 await watch.until("error")
     assert run.id in house.registry._hosting._hosted
     await house.registry.approve(ME, run.session_id, question["call_id"], Approval(approved=True))
@@ -107,7 +107,7 @@ async def test_waiting_for_a_persons_answer_is_not_being_idle(open_house):
 
 
 async def test_waiting_for_storage_is_not_being_idle(open_house, puppet):
-    house = await open_house(puppet, idle=0.02)
+    house = await open_house(puppet, idle=0.1)
     append, tries = house.log.append, 0
 
     async def append_later(*args, **kwargs):
