@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
+from typing import TypeVar
 from weakref import WeakSet
 
 import anyio
@@ -30,6 +31,8 @@ from app.sessions.base import Listing, NewRun, Run, Session, Started
 from app.telemetry import RunWatch
 from app.uploads.desk import Uploads
 from app.viewer import Batches, Following, Slice, Viewer
+
+T = TypeVar("T")
 
 _DRAINING = "this server is shutting down; connect again"
 _DELETED = 100_000
@@ -74,7 +77,7 @@ class RunRegistry:
         self._hosting = Hosting(stores, self._session_feeds, limits, attendance)
         self._deleted: dict[str, None] = {}
         self._viewers: WeakSet[Viewer] = WeakSet()
-        self._polls: set[anyio.CancelScope] = set()
+        self._interruptible: set[anyio.CancelScope] = set()
 
     # sessions
 
@@ -143,8 +146,12 @@ class RunRegistry:
         """
         await self.session(principal, session_id)
         self._refuse_when_draining()
-        name, chunks = await open_form()
-        return await self._uploads.receive(session_id, name, chunks)
+
+        async def receive() -> File:
+            name, chunks = await open_form()
+            return await self._uploads.receive(session_id, name, chunks)
+
+        return await self._until_drained(receive())
 
     # runs
 
@@ -267,14 +274,8 @@ class RunRegistry:
         run = await self.run(principal, session_id, run_id)
         self._refuse_when_draining()
         start = after if after is not None else Position(run.number, 0)
-        poll = anyio.CancelScope()
-        self._polls.add(poll)
-        try:
-            with poll:
-                return await self._following("native").read(run.number, run_id, start, limit=limit, wait=wait)
-        finally:
-            self._polls.discard(poll)
-        raise Draining(_DRAINING)
+        following = self._following("native")
+        return await self._until_drained(following.read(run.number, run_id, start, limit=limit, wait=wait))
 
     # life
 
@@ -293,8 +294,8 @@ class RunRegistry:
         self._hosting.drain()
         for viewer in list(self._viewers):
             viewer.drain()
-        for poll in self._polls:
-            poll.cancel()
+        for scope in self._interruptible:
+            scope.cancel()
 
     def interrupt(self) -> None:
         """Give the runs no more time: end them with `run_interrupted` (P7.3)."""
@@ -355,6 +356,17 @@ class RunRegistry:
             return False
         page = await self._stores.log.read(run.id, start.seq, 1)
         return page.closed and not page.entries
+
+    async def _until_drained(self, work: Awaitable[T]) -> T:
+        """What `work` answers, if it does before the process goes away."""
+        scope = anyio.CancelScope()
+        self._interruptible.add(scope)
+        try:
+            with scope:
+                return await work
+        finally:
+            self._interruptible.discard(scope)
+        raise Draining(_DRAINING)
 
     def _refuse_when_draining(self) -> None:
         if self.draining:

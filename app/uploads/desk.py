@@ -17,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Final, ParamSpec, TypeVar
 
+import anyio
 import structlog
 from attrs import define, field, frozen
 
@@ -93,7 +94,8 @@ class Uploads:
             measure = await self._write(incoming, chunks)
             media_type = media_type_of(bytes(measure.head), whole=measure.size <= HEAD)
         except BaseException:
-            await asyncio.shield(self._in_thread(incoming.discard))
+            with anyio.CancelScope(shield=True):
+                await self._in_thread(incoming.discard)
             raise
         row = StoredFile(
             file_id, session_id, name, on_disk(file_id, name), media_type, measure.size, created_at=self._clock()
@@ -102,7 +104,9 @@ class Uploads:
         task = asyncio.create_task(self._keep(incoming, row))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-        return await asyncio.shield(task)
+        with anyio.CancelScope(shield=True):
+            await asyncio.shield(task)
+        return task.result()
 
     async def claimed(self, session_id: str, claims: Sequence[Claim]) -> tuple[File, ...]:
         """The files that a message names.

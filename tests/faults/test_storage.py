@@ -115,6 +115,27 @@ async def test_a_full_disk_stops_nobody_from_reading_and_the_run_goes_on_when_th
     assert "retry-after" in refused[0].headers
 
 
+async def test_a_file_that_the_disk_has_no_room_for_is_refused_and_takes_no_room(
+    launch: Launch, small_disk: SmallDisk
+) -> None:
+    """Row 10, for uploads."""
+    gateway = launch(agent="faulty:agent", data_dir=str(small_disk.path), asked_for=("request.failed",))
+    async with gateway.client() as http:
+        session = await new_session(http)
+        path = f"/sessions/{session}/files"
+        large = await http.post(path, files={"file": ("large", b"x" * 5_000_000)})
+        left = [each for each in (small_disk.path / "files").rglob("*") if each.is_file()]
+        small = await http.post(path, files={"file": ("small", b"x" * 100_000)})
+        small_disk.fill()
+        none = await http.post(path, files={"file": ("none", b"x" * 100_000)})
+        small_disk.free()
+        again = await http.post(path, files={"file": ("again", b"x" * 100_000)})
+
+    assert (large.status_code, large.json()["code"], left) == (507, "storage_full", [])
+    assert (none.status_code, none.json()["code"]) == (507, "storage_full")
+    assert (small.status_code, again.status_code) == (201, 201)
+
+
 async def test_another_process_that_writes_is_waited_for_and_nobody_notices(launch: Launch) -> None:
     """Row 11: SQLITE_BUSY, by a second writer."""
     gateway = launch(agent="faulty:agent", drain_timeout="0")

@@ -22,7 +22,10 @@ ROWS: dict[int, tuple[str, ...]] = {
     ),
     8: (f"{NETWORK}::test_viewers_that_vanish_are_let_go_and_resume_when_they_are_back",),
     9: (f"{NETWORK}::test_a_network_that_loses_every_third_packet_only_makes_it_slower",),
-    10: (f"{STORAGE}::test_a_full_disk_stops_nobody_from_reading_and_the_run_goes_on_when_there_is_room",),
+    10: (
+        f"{STORAGE}::test_a_full_disk_stops_nobody_from_reading_and_the_run_goes_on_when_there_is_room",
+        f"{STORAGE}::test_a_file_that_the_disk_has_no_room_for_is_refused_and_takes_no_room",
+    ),
     11: (f"{STORAGE}::test_another_process_that_writes_is_waited_for_and_nobody_notices",),
     12: (
         f"{STORAGE}::test_events_that_a_damaged_file_lost_are_a_warning_and_a_gap",

@@ -4,6 +4,10 @@ import asyncio
 import hashlib
 import json
 import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -221,22 +225,44 @@ async def test_ten_thousand_parts_are_not_looked_at(gateway: Gateway) -> None:
     assert is_problem(answer, 422, "invalid_message")
 
 
-async def test_a_client_that_leaves_in_the_middle_leaves_nothing(launch: Launch) -> None:
-    gateway = launch()
-    async with gateway.client() as http:
-        session = await new_session(http)
+@asynccontextmanager
+async def half_an_upload(gateway: Gateway, session: str) -> AsyncIterator[None]:
+    """An upload whose second half never comes, as long as it is entered; a part of it is on the disk."""
+    before = len(on_disk(gateway))
     address = urlsplit(gateway.url)
     _, writer = await asyncio.open_connection(address.hostname, address.port)
     headers = ("content-type: multipart/form-data; boundary=xx", "content-length: 2000000")
     head = request(gateway, f"/sessions/{session}/files", *headers, method="POST")
-    writer.write(head + part(data=b"x" * 1_000_000))
-    await writer.drain()
-    async with asyncio.timeout(PATIENCE):
-        while not on_disk(gateway):  # noqa: ASYNC110 - a folder has no event to wait for
-            await asyncio.sleep(0.01)
+    try:
+        writer.write(head + part(data=b"x" * 1_000_000))
+        async with asyncio.timeout(PATIENCE):
+            while len(on_disk(gateway)) == before:  # noqa: ASYNC110 - a folder has no event to wait for
+                await asyncio.sleep(0.01)
+        yield
+    finally:
         writer.close()
-        while on_disk(gateway):  # noqa: ASYNC110
+
+
+async def test_a_client_that_leaves_in_the_middle_leaves_nothing(launch: Launch) -> None:
+    gateway = launch()
+    async with gateway.client() as http:
+        session = await new_session(http)
+    async with half_an_upload(gateway, session):
+        pass
+    async with asyncio.timeout(PATIENCE):
+        while on_disk(gateway):  # noqa: ASYNC110 - a folder has no event to wait for
             await asyncio.sleep(0.01)
+
+
+async def test_an_upload_does_not_hold_up_a_server_that_goes_away(launch: Launch) -> None:
+    gateway = launch()
+    async with gateway.client() as http:
+        session = await new_session(http)
+    async with half_an_upload(gateway, session):
+        began = time.monotonic()
+        assert await asyncio.to_thread(gateway.stop) == -signal.SIGTERM
+    assert time.monotonic() - began < 4  # the server would wait five seconds for a request that does not end
+    assert on_disk(gateway) == []
 
 
 async def test_who_asks_before_sending_is_refused_before_sending(gateway: Gateway) -> None:
@@ -253,17 +279,9 @@ async def test_a_kill_during_an_upload_leaves_nothing_behind_the_next_start(laun
     async with gateway.client() as http:
         session = await new_session(http)
         kept = (await upload(http, session)).json()
-    address = urlsplit(gateway.url)
-    _, writer = await asyncio.open_connection(address.hostname, address.port)
-    headers = ("content-type: multipart/form-data; boundary=xx", "content-length: 2000000")
-    head = request(gateway, f"/sessions/{session}/files", *headers, method="POST")
-    writer.write(head + part(data=b"x" * 1_000_000))
-    await writer.drain()
-    async with asyncio.timeout(PATIENCE):
-        while len(on_disk(gateway)) < 2:  # noqa: ASYNC110 - a folder has no event to wait for
-            await asyncio.sleep(0.01)
-    gateway.kill()
-    writer.close()
+    async with half_an_upload(gateway, session):
+        gateway.kill()
+    assert len(on_disk(gateway)) == 2
     gateway.start()
 
     assert on_disk(gateway) == [Path(kept["path"])]
