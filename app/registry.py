@@ -27,10 +27,10 @@ from app.hosting import Hosting
 from app.position import Position
 from app.readiness import Readiness
 from app.run_limits import RunLimits
-from app.sessions.base import Listing, NewRun, Run, Session, Started
+from app.sessions.base import Listing, NewRun, Run, RunStatus, Session, Started
 from app.telemetry import RunWatch
 from app.uploads.desk import Uploads
-from app.viewer import Batches, Following, Slice, Viewer
+from app.viewer import Batches, Following, Numbered, Slice, Viewer
 
 T = TypeVar("T")
 
@@ -261,7 +261,7 @@ class RunRegistry:
         if run.ended_at is not None and await self._is_over(run, start):
             return None
         following = self._following(dialect)
-        return self._viewer(following.run(run.number, run_id, start), following)
+        return self._viewer(following.run(self._numbered(run), start), following)
 
     async def read_log(
         self, principal: str, session_id: str, run_id: str, after: Position | None, *, limit: int, wait: float
@@ -275,7 +275,7 @@ class RunRegistry:
         self._refuse_when_draining()
         start = after if after is not None else Position(run.number, 0)
         following = self._following("native")
-        return await self._until_drained(following.read(run.number, run_id, start, limit=limit, wait=wait))
+        return await self._until_drained(following.read(self._numbered(run), start, limit=limit, wait=wait))
 
     # life
 
@@ -339,6 +339,15 @@ class RunRegistry:
                 async with aclosing(following.session(feed, after, ear, waiting)) as batches:
                     async for batch in batches:
                         yield batch
+
+    def _numbered(self, run: Run) -> Numbered:
+        async def settled() -> int:
+            if run.status is not RunStatus.QUEUED:
+                return run.number
+            begun = await self._rows.get_run(run.session_id, run.id)
+            return begun.number if begun is not None else run.number
+
+        return Numbered(run.id, run.number, settled)
 
     def _following(self, dialect: str) -> Following:
         measures = self._stores.telemetry.measures

@@ -6,7 +6,7 @@ viewer takes what it is given; a viewer that stalls holds its cursor and nobody 
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Self
@@ -77,6 +77,20 @@ class Slice:
     done: bool
 
 
+@frozen
+class Numbered:
+    """A run and its number, which is settled once it has begun: one that waits may be moved (P4.4).
+
+    Attributes:
+        number: as it was when the run was looked up.
+        settled: what it is once the run has events.
+    """
+
+    id: str
+    number: int
+    settled: Callable[[], Awaitable[int]]
+
+
 class Following:
     """How one viewer follows: the log to read, the feeds to share, the dialect to speak.
 
@@ -93,38 +107,49 @@ class Following:
         self._dialect = dialect
         self._measures = measures
 
-    async def run(self, number: int, run_id: str, start: Position) -> Batches:
+    async def run(self, run: Numbered, start: Position) -> Batches:
         """Follow one run, strictly after `start`, until its terminal (P3.3)."""
-        first, tail = await self._extent(run_id)
+        first, tail = await self._extent(run.id)
+        number = await run.settled() if tail else run.number
         at, gap = self._begin(number, first, tail, start)
         if gap.frames:
             yield gap
         caught_up = CaughtUp(self._dialect, Position(number, tail))
         for batch in caught_up.at(Position(number, at)):
             yield batch
-        async with aclosing(self._entries(number, run_id, at, caught_up)) as batches:
+        if not tail:
+            number = await self._begun(run)
+        async with aclosing(self._entries(number, run.id, at, caught_up)) as batches:
             async for batch in batches:
                 yield batch
 
-    async def read(self, number: int, run_id: str, start: Position, *, limit: int, wait: float) -> Slice:
+    async def _begun(self, run: Numbered) -> int:
+        """Wait for a run's first event; the number that it has then."""
+        with self._runs.view(run.number, run.id):
+            while await self._log.wait(run.id, 0):
+                if (await self._extent(run.id))[1]:
+                    break
+            return await run.settled()
+
+    async def read(self, run: Numbered, start: Position, *, limit: int, wait: float) -> Slice:
         """What there is of a run after `start`, up to `limit` events; waits `wait` seconds for a first one."""
         try:
-            return await self._slice(number, run_id, start, limit, wait)
+            return await self._slice(run, start, limit, wait)
         except Gap:  # it was trimmed just now
-            return await self._slice(number, run_id, start, limit, wait)
+            return await self._slice(run, start, limit, wait)
 
-    async def _slice(self, number: int, run_id: str, start: Position, limit: int, wait: float) -> Slice:
-        at, gap = self._begin(number, *await self._extent(run_id), start)
-        with self._runs.view(number, run_id) as feed:
-            page = await self._log.read(run_id, at, limit)
-            frames = [*gap.frames, *self._frames(feed, page)]
+    async def _slice(self, run: Numbered, start: Position, limit: int, wait: float) -> Slice:
+        at, gap = self._begin(run.number, *await self._extent(run.id), start)
+        with self._runs.view(run.number, run.id) as feed:
+            page = await self._log.read(run.id, at, limit)
+            frames = [*gap.frames, *await self._frames(run, feed, page)]
             with anyio.move_on_after(wait):
-                while not frames and await self._log.wait(run_id, at):
-                    page = await self._log.read(run_id, at, limit)
-                    frames = self._frames(feed, page)
+                while not frames and await self._log.wait(run.id, at):
+                    page = await self._log.read(run.id, at, limit)
+                    frames = await self._frames(run, feed, page)
                     at = page.entries[-1].seq if page.entries else at
-        at = page.entries[-1].seq if page.entries else at
-        return Slice(tuple(frames), Position(number, at), done=page.closed and at == page.tail)
+            at = page.entries[-1].seq if page.entries else at
+            return Slice(tuple(frames), Position(feed.number, at), done=page.closed and at == page.tail)
 
     async def session(
         self, feed: SessionFeed, start: Position | None, ear: Ear, waiting: Sequence[Waiting] = ()
@@ -164,6 +189,7 @@ class Following:
     ) -> Batches:
         lag, last, kept_up = self._measures.lag, after, False
         with self._runs.view(number, run_id) as feed:
+            feed.number = number
             async with Cursor(self._log, run_id, after, bell=ear.bell if ear else None) as cursor:
                 while (page := await _next(cursor)) is not None:
                     if isinstance(page, Gap):
@@ -202,8 +228,11 @@ class Following:
         self._measures.gaps += 1
         return Batch(self._dialect.gap(requested, earliest, latest))
 
-    def _frames(self, feed: RunFeed, page: Page) -> list[Frame]:
-        return list(feed.batch(self._dialect, page).frames) if page.entries else []
+    async def _frames(self, run: Numbered, feed: RunFeed, page: Page) -> list[Frame]:
+        if not page.entries:
+            return []
+        feed.number = await run.settled()
+        return list(feed.batch(self._dialect, page).frames)
 
     async def _extent(self, run_id: str) -> tuple[int, int]:
         """The seqs of the first event that is left of a log, 1 while there is none, and of the last."""

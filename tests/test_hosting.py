@@ -89,6 +89,28 @@ async def test_a_run_that_waits_is_followed_from_its_beginning(house, puppet):
         assert [message["type"] for message in await watch.rest()] == ["stream_start", "stream_delta", "stream_end"]
 
 
+async def test_who_follows_a_run_that_is_moved_gets_the_ids_that_its_session_gets(house, puppet):
+    session = await house.session()
+    await ask(house, session, "one")
+    queued = await ask(house, session, "two")
+    async with house.watch(session) as watch, house.watch_run(queued) as early:
+        await watch.until("run_queued")
+        assert (await early.next())["position"] == "2-0"
+        polling = asyncio.create_task(house.registry.read_log(ME, session, queued.id, None, limit=9, wait=PATIENCE))
+        await asyncio.sleep(0)
+        interrupts = await ask(house, session, "now", "interrupt")
+        puppet.returns()
+        await house.messages(interrupts)
+        puppet.says("moved")
+        puppet.returns()
+        ids = [m["id"] for m in await early.rest()]
+        assert ids[0] == "3-1"
+        seen = [await watch.until(*TERMINAL) for _ in range(3)][-1]
+        assert [m["id"] for m in seen] == ids
+        part = await polling
+        assert (str(part.frames[0].id), part.next.run) == ("3-1", 3)
+
+
 async def test_as_many_as_may_wait(house):
     session = await house.session()
     await ask(house, session, "runs")
