@@ -19,7 +19,7 @@ from attrs import Factory, frozen
 
 from app.agents.base import Agent, Approval, Turn
 from app.approvals import Approvals
-from app.errors import AgentError, Fenced, RunNotFound
+from app.errors import AgentError, Fenced, RunNotFound, StoreUnavailable
 from app.events import Event, RunCancelled, RunFailed, RunInput, RunStarted, StreamEnd, Terminal
 from app.recorder import Recorder
 from app.recorder_values import agents_own
@@ -312,7 +312,9 @@ async def insist(step: Callable[[], Awaitable[T]], *, run_id: str) -> T:
             return await step()
         except (Fenced, RunNotFound):
             raise
-        except Exception:  # a full disk, a lost database: whatever it is, the run must not be lost
+        except StoreUnavailable as error:
+            log.error("storage.failed", run_id=run_id, retry_in=delay, reason=str(error))  # noqa: TRY400 - no fault here
+        except Exception:  # whatever it is, the run must not be lost
             log.exception("storage.failed", run_id=run_id, retry_in=delay)
         await asyncio.sleep(delay)
         delay = min(delay * 2, _LONGEST_RETRY)

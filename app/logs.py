@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Final, Literal
 
 import structlog
 
 from app.redaction import Redaction
+
+_HEAD: Final = ("timestamp", "level", "event")
 
 
 def set_up_logs(form: Literal["auto", "json", "console"], level: str, environment: Mapping[str, str]) -> None:
@@ -51,4 +53,9 @@ def set_up_logs(form: Literal["auto", "json", "console"], level: str, environmen
 def _renderers(*, readable: bool) -> list[Any]:
     if readable:
         return [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    return [structlog.processors.format_exc_info, _head_first, structlog.processors.JSONRenderer(default=str)]
+
+
+def _head_first(_: Any, __: str, said: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """When, how bad and what, before all the rest: lines are read by people, too."""
+    return {name: said[name] for name in _HEAD if name in said} | dict(said)

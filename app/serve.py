@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import Any
+
 import click
+import structlog
 
 from app.errors import ConfigurationError
 from app.main import create_app
+from app.measures import Measures
 from app.server.listening import is_loopback, listen, url_of
 from app.server.serving import Server, config_of
 from app.settings import Settings
+
+log = structlog.get_logger()
 
 
 def serve(settings: Settings) -> None:
@@ -25,6 +32,8 @@ def serve(settings: Settings) -> None:
     app = create_app(settings)
 
     def drain() -> None:
+        measures: Measures = app.state.measures
+        log.info("server.draining", runs=measures.running, queued=measures.queued(), viewers=len(measures.viewers))
         app.state.registry.drain()
 
     def hurry() -> None:
@@ -32,11 +41,16 @@ def serve(settings: Settings) -> None:
 
     with listen(settings.host, settings.port, patience=settings.send_timeout) as listener:
         url = url_of(listener) + settings.base_path
+
+        def serving() -> None:
+            click.echo(f"Runcast is listening on {url}")
+            log.info("server.started", url=url, version=version("runcast"), auth=settings.auth, **_kept(settings))
+
         server = Server(
             config_of(app, max_message_bytes=settings.max_message_bytes),
             drain=drain,
             hurry=hurry,
-            serving=lambda: click.echo(f"Runcast is listening on {url}"),
+            serving=serving,
         )
         try:
             server.run(sockets=[listener])
@@ -44,3 +58,7 @@ def serve(settings: Settings) -> None:
             if (failure := app.state.get("failure")) is not None:
                 raise failure from None
             raise
+
+
+def _kept(settings: Settings) -> dict[str, Any]:
+    return {"data_dir": str(settings.data_dir.absolute()), "sqlite_sync": settings.sqlite_sync}

@@ -12,10 +12,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
+import structlog
 import uvicorn
 
 from app.server.http_protocol import HttpProtocol
 from app.server.websocket_protocol import WebSocketProtocol
+
+log = structlog.get_logger()
 
 _PING_S: Final = 20.0
 _BACKSTOP_S: Final = 5
@@ -82,6 +85,7 @@ class Server(uvicorn.Server):
             server.close()
         self._drain()
         await super().shutdown(sockets)
+        log.info("server.stopped")
 
 
 def config_of(app: Any, *, max_message_bytes: int) -> uvicorn.Config:

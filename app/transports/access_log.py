@@ -10,6 +10,8 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.transports.auth.principals import ANYBODY
+
 log = structlog.get_logger()
 
 PROBE: Final = {"probe": True}
@@ -31,6 +33,7 @@ class AccessLog(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(path=scope["path"])  # whatever is logged on the way names it
         began = time.monotonic()
         status: int | None = None
 
@@ -43,7 +46,9 @@ class AccessLog(ASGIMiddleware):
         try:
             await next_app(scope, receive, noting if scope["type"] == ScopeType.HTTP else send)
         finally:
-            fields: dict[str, Any] = {"path": scope["path"], "took": round(time.monotonic() - began, 4)}
+            fields: dict[str, Any] = {"took": round(time.monotonic() - began, 4)}
+            if (caller := scope.get("user", ANYBODY)) != ANYBODY:
+                fields["principal"] = caller
             told: dict[str, Any] = scope.get(_TOLD, {})  # type: ignore[assignment]
             if scope["type"] == ScopeType.WEBSOCKET:
                 log.info("socket.closed", **fields, **told)

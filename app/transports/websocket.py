@@ -235,7 +235,7 @@ async def session_lifespan(
     socket.state.connection = connection
     try:
         origins.check(socket.scope)
-        principal = connection.principal = authenticator.principal(socket.scope, session_id)
+        principal = connection.principal = socket.scope["user"] = authenticator.principal(socket.scope, session_id)
         start = start_of(after, None)
         viewer = await registry.follow_session(principal, session_id, start)
     except Refusal as refusal:

@@ -342,3 +342,5 @@ async def test_the_table_of_metrics_holds_exactly_what_is_exposed(gateway: Gatew
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
             exposed[name] = (family.type, labels)
     assert documented == exposed
+    used = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"runcast_\w+", PAGE.read_text())}
+    assert used == set(exposed)
