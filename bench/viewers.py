@@ -10,69 +10,20 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import json
-import os
-import resource
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import uvloop
-from attrs import define, field, frozen
+from attrs import define, field
+from serving import Server, serving, unlimited_files
 from websockets.asyncio.client import connect
 
 AT_ONCE = 50
 """Handshakes under way at the same time."""
 TERMINAL = '"type":"stream_end"'
-TICK = 1 / os.sysconf("SC_CLK_TCK")
-
-
-@frozen
-class Server:
-    """The server process, seen through /proc."""
-
-    pid: int
-    url: str
-
-    def memory(self) -> float:
-        """Resident memory now, MiB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
-
-    def cpu(self) -> float:
-        """Seconds of CPU used so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * TICK
-
-    def sockets(self) -> int:
-        """How many sockets it holds."""
-        count = 0
-        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                count += str(entry.readlink()).startswith("socket:")
-        return count
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    """Start the server on a data directory of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        env = {name: value for name, value in os.environ.items() if not name.startswith("RUNCAST_")}
-        env |= {"RUNCAST_DATA_DIR": folder, "RUNCAST_LOG_LEVEL": "warning", "PYTHONUNBUFFERED": "1"}
-        command = [sys.executable, "-m", "app", "serve", "--port", "0"]
-        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            try:
-                yield Server(process.pid, process.stdout.readline().split()[-1])
-            finally:
-                process.terminate()
 
 
 @define
@@ -176,8 +127,7 @@ async def one_round(server: Server, count: int, rate: float) -> str:
 
 
 async def main(count: int, rate: float, rounds: int) -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # the server inherits it
+    unlimited_files()
     with serving() as server:
         print("| viewers | rate | events | received | attach | CPU | run | CPU | before | attached | peak | after |")
         print("|---|---|---|---|---|---|---|---|---|---|---|---|")
