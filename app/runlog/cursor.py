@@ -55,7 +55,9 @@ class Cursor:
                 await asyncio.sleep(0)
             elif not await self._log.wait(self._run_id, self.after, self._bell):
                 break
-            page = await self._log.read(self._run_id, self.after, self._limit)
+            # Pages end at the same seqs wherever a reader began, so that readers who are behind share what is made of
+            # them from the second page on.
+            page = await self._log.read(self._run_id, self.after, self._limit - self.after % self._limit)
             if page.entries:
                 self.after = page.entries[-1].seq
             self._caught_up = self.after >= page.tail

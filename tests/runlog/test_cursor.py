@@ -18,12 +18,23 @@ def words(count: int) -> list[TextDelta]:
 async def test_pages_are_never_empty_and_the_end_is_none_for_ever(log) -> None:
     await log.append("r", 1, words(5), closed=True)
 
-    async with Cursor(log, "r", 1, limit=2) as cursor:
+    async with Cursor(log, "r", 2, limit=2) as cursor:
         pages = [await cursor.next(), await cursor.next()]
-        assert [[entry.seq for entry in page.entries] for page in pages] == [[2, 3], [4, 5]]
+        assert [[entry.seq for entry in page.entries] for page in pages] == [[3, 4], [5]]
         assert cursor.after == 5
         assert await cursor.next() is None
         assert await cursor.next() is None
+
+
+async def test_readers_that_began_anywhere_get_the_same_pages_from_the_second_on(log) -> None:
+    await log.append("r", 1, words(30), closed=True)
+
+    for after in range(10):
+        seqs = []
+        async with Cursor(log, "r", after, limit=10) as cursor:
+            while (page := await cursor.next()) is not None:
+                seqs.append([entry.seq for entry in page.entries])
+        assert seqs == [list(range(after + 1, 11)), list(range(11, 21)), list(range(21, 31))]
 
 
 async def test_resumed_at_the_end_there_is_nothing(log) -> None:
