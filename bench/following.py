@@ -48,10 +48,6 @@ class Follower:
         return str(self.messages[-1]["id"]) if self.messages else "0"
 
     @property
-    def ended(self) -> bool:
-        return bool(self.messages) and self.messages[-1]["type"] in _TERMINAL
-
-    @property
     def text(self) -> str:
         return "".join(message["delta"] for message in self.messages if message["type"] == "stream_delta")
 
@@ -77,14 +73,16 @@ class Follower:
         assert status[9:12] in (b"200", b"101"), status
         return self
 
-    async def follow(self) -> None:
-        """Take all there is, until this side or the other has had enough."""
+    async def follow(self, *, one_run: bool = False) -> None:
+        """Take all there is, until this side or the other has had enough; or up to a terminal."""
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             async for text in self._frames() if self.transport == "ws" else self._data():
                 message = json.loads(text)
                 if "id" in message:
                     self.messages.append(message)
                     self._time(message)
+                    if one_run and message["type"] in _TERMINAL:
+                        return
                 elif message["type"] == "caught_up":
                     self.caught_up.set()
 
