@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Final
 
@@ -19,8 +18,6 @@ _AROUND: Final = 16 * 1024
 
 _LONGEST_BOUNDARY: Final = 70
 _PARTS: Final = 2
-_SILENCE: Final = 30.0
-"""Seconds for which a client may send nothing of a body that it has begun."""
 
 Parts = AsyncGenerator[MultipartSegment | bytes | None, None]
 
@@ -75,16 +72,10 @@ async def _body(request: Request[Any, Any, Any], max_bytes: int) -> AsyncGenerat
     limit = max_bytes + _AROUND
     if (request.content_length or 0) > limit:
         raise TooLarge(f"a file has at most {max_bytes} bytes")
-    read, stream = 0, request.stream()
-    while True:
-        try:
-            async with asyncio.timeout(_SILENCE):
-                chunk = await anext(stream, b"")
-        except TimeoutError:
-            raise InvalidMessage("$: the body stopped in the middle") from None
-        if not chunk:
-            return
+    read = 0
+    async for chunk in request.stream():
         read += len(chunk)
         if read > limit:
             raise TooLarge(f"a file has at most {max_bytes} bytes")
-        yield chunk
+        if chunk:
+            yield chunk
