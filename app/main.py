@@ -71,7 +71,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
     settings = settings or Settings.from_environment(os.environ)
     tokens = _tokens(settings)
     profiles = load_profiles(settings.agent, settings.profiles)
-    origins = Origins(settings.allowed_origins)
+    only_local = settings.auth == "none" and not settings.allow_anonymous
+    origins = Origins(settings.allowed_origins, only_local=only_local)
     telemetry = Telemetry(tracing=tracing_of(os.environ))
     measures = telemetry.measures
     for transport in viewing.TRANSPORTS:

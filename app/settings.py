@@ -150,6 +150,12 @@ class Settings:
     log_format: Literal["auto", "json", "console"] = "auto"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    def __attrs_post_init__(self) -> None:
+        """Refuse keys that nobody is asked for: whoever set them believes that the door is locked."""
+        given = [name for name in ("api_keys", "api_keys_file", "jwt_secret", "jwt_keys_file") if getattr(self, name)]
+        if self.auth == "none" and given:
+            raise ValueError(f"{variable(given[0])} is set, but RUNCAST_AUTH is none: say keys or jwt")
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the variables that are set and not empty.

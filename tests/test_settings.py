@@ -119,6 +119,10 @@ def test_a_flag_has_several_spellings(text):
         ("allowed_origins", "null"),
         ("allow_anonymous", "maybe"),
         ("auth", "basic"),
+        ("api_keys", "ada:0"),
+        ("api_keys_file", "keys"),
+        ("jwt_secret", "an HS256 secret that is long enough to be one"),
+        ("jwt_keys_file", "keys.pem"),
         ("jwt_secret", "short"),
         ("jwt_secret", "x" * 64),
         ("jwt_secret", "é" * 15 + "x"),
@@ -150,7 +154,12 @@ def test_a_secret_is_shown_neither_in_a_refusal_nor_in_a_representation(name):
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environment({variable(name): "canary"})
     assert "canary" not in str(refused.value)
-    secrets = {"api_keys": "canary", "token": "canary", name: "canary-and-enough-letters-to-be-a-secret"}
+    secrets = {
+        "auth": "keys",
+        "api_keys": "canary",
+        "token": "canary",
+        name: "canary-and-enough-letters-to-be-a-secret",
+    }
     settings = Settings.from_environment({variable(name): text for name, text in secrets.items()})
     assert "canary" not in repr(settings)
 

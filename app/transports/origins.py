@@ -1,10 +1,14 @@
 """Who may call from a browser: `Origin` checked on every handshake and every unsafe request (P6.4).
 
 A request without an `Origin` is no page's; one whose `Origin` is the server's own, or listed, passes.
+
+A page may have its own name lead to 127.0.0.1, once it is loaded (DNS rebinding): to the browser, this server is then
+the page's own. Where nobody has to authenticate, the name that was asked for must therefore be a local one.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from litestar.config.cors import CORSConfig
@@ -16,6 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ForbiddenOrigin
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOCAL: Final = re.compile(r"(([\w-]+\.)*localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.ASCII)
 _DEFAULT_PORTS: Final = {"http": ":80", "https": ":443"}
 
 
@@ -24,20 +29,36 @@ class Origins:
 
     Args:
         allowed: foreign ones, as `https://app.example`.
+        only_local: answer to the names of this machine, and to those of the allowed origins, alone.
 
     Attributes:
-        allowed: these.
+        allowed: the foreign ones.
     """
 
-    def __init__(self, allowed: tuple[str, ...]) -> None:
+    def __init__(self, allowed: tuple[str, ...], *, only_local: bool = False) -> None:
         self.allowed = frozenset(allowed)
+        self._only_local = only_local
+        self._hosts = {origin.partition("://")[2] for origin in allowed}
+
+    def check_host(self, scope: Scope) -> None:
+        """Return when the request was sent to a name that the server answers to.
+
+        Raises:
+            ForbiddenOrigin: it was not.
+        """
+        host = Headers.from_scope(scope).get("host", "").lower() if self._only_local else ""
+        if host and host not in self._hosts and _LOCAL.fullmatch(host) is None:
+            raise ForbiddenOrigin(
+                "while nobody has to authenticate, this server answers to localhost and RUNCAST_ALLOWED_ORIGINS alone"
+            )
 
     def check(self, scope: Scope) -> None:
         """Return when the request may go on.
 
         Raises:
-            ForbiddenOrigin: its Origin is neither the server's own nor allowed.
+            ForbiddenOrigin: its Origin is neither the server's own nor allowed, or it was sent to another server.
         """
+        self.check_host(scope)
         headers = Headers.from_scope(scope)
         origin = headers.get("origin")
         if origin is None or origin.lower() in self.allowed:
@@ -52,7 +73,10 @@ class Origins:
 
 
 class OriginMiddleware(ASGIMiddleware):
-    """Refuses unsafe HTTP methods from foreign origins; the WebSocket route asks `Origins` after its handshake."""
+    """Refuses unsafe HTTP methods from foreign origins, and whatever was sent to another server.
+
+    The WebSocket route asks `Origins` after its handshake.
+    """
 
     scopes = (ScopeType.HTTP,)
 
@@ -60,7 +84,9 @@ class OriginMiddleware(ASGIMiddleware):
         self._origins = origins
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        if str(scope.get("method")) not in _SAFE:
+        if str(scope.get("method")) in _SAFE:
+            self._origins.check_host(scope)
+        else:
             self._origins.check(scope)
         await next_app(scope, receive, _varying(send) if self._origins.allowed else send)
 

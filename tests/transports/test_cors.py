@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from tests.callers import ADA, BOB, shows
-from tests.gateway import Gateway, new_session
+from tests.gateway import Gateway, Launch, new_session
 
 pytestmark = pytest.mark.anyio
 
@@ -90,3 +92,21 @@ async def test_callers_that_are_no_pages_are_not_asked_for_an_origin(gateway: Ga
     async with gateway.client(headers=shows(BOB.key)) as http:
         answer = await http.post("/sessions")
         assert (answer.status_code, named(answer)) == (201, None)
+
+
+async def test_a_name_that_was_made_to_lead_here_is_not_answered_where_nobody_authenticates(launch: Launch) -> None:
+    gateway = launch()
+    rebound = {"host": f"evil.example:{gateway.url.rpartition(':')[2]}"}
+    async with gateway.client() as http:
+        session = await new_session(http)
+        for answer in (
+            await http.get(f"/sessions/{session}", headers=rebound),
+            await http.get("/", headers=rebound),
+            await http.post("/sessions", headers={**rebound, "origin": f"http://{rebound['host']}"}),
+        ):
+            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin")
+    url = f"ws://{rebound['host']}/ws/sessions/{session}"
+    async with connect(url, host="127.0.0.1", origin=f"http://{rebound['host']}", proxy=None) as socket:
+        with pytest.raises(ConnectionClosed):
+            await socket.recv()
+    assert socket.close_code == 4403

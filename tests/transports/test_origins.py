@@ -71,6 +71,61 @@ def test_without_a_host_no_origin_is_the_servers_own():
         ORIGINS.check(scope(origin="http://runcast.example"))
 
 
+LOCAL = Origins(("https://app.example", "http://10.0.0.5:3000"), only_local=True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "localhost:8000",
+        "LocalHost:8000",
+        "a.localhost",
+        "127.0.0.1",
+        "127.8.9.10:80",
+        "[::1]:8000",
+        "[::1]",
+        "app.example",
+        "App.Example",
+        "10.0.0.5:3000",
+    ],
+)
+def test_where_nobody_authenticates_local_and_listed_names_are_answered(host):
+    LOCAL.check_host(scope(host=host))
+    LOCAL.check(scope(host=host))
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evil.example:8000",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example",
+        "10.0.0.5",
+        "0.0.0.0:8000",
+        "evillocalhost",
+        "127.0.0.1:8000@evil.example",
+        "localhost:x",
+        "[::1].evil.example",
+        "app.example:8000",
+    ],
+)
+def test_where_nobody_authenticates_no_other_name_is_answered(host):
+    with pytest.raises(ForbiddenOrigin):
+        LOCAL.check_host(scope(host=host))
+    with pytest.raises(ForbiddenOrigin):
+        LOCAL.check(scope(host=host, origin=f"http://{host}"))
+
+
+def test_a_request_that_names_no_server_is_no_browsers():
+    LOCAL.check_host(scope())
+
+
+def test_where_callers_authenticate_the_servers_names_are_its_operators_business():
+    ORIGINS.check_host(scope(host="runcast.example"))
+
+
 def test_cors_answers_name_the_allowed_origins_and_nobody_else():
     assert cors(()) is None
     config = cors(("https://app.example",))
