@@ -73,6 +73,13 @@ async def block(milliseconds: int) -> Speech:
     yield "after"
 
 
+async def pause(milliseconds: int) -> Speech:
+    """Nothing at all between two words."""
+    yield "before "
+    await asyncio.sleep(milliseconds / 1000)
+    yield "after"
+
+
 async def swallow(_: int) -> Speech:
     """Takes no cancellation."""
     yield "here to stay"
@@ -101,7 +108,7 @@ async def odd(_: int) -> Speech:
 
 
 WAYS: dict[str, Callable[[int], Speech]] = {
-    way.__name__: way for way in (count, tick, crash, hang, block, swallow, flood, odd)
+    way.__name__: way for way in (count, tick, crash, hang, block, pause, swallow, flood, odd)
 }
 
 
