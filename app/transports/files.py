@@ -12,6 +12,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, RequestBody, Sc
 from litestar.params import FromPath
 
 from app.errors import Draining, ForbiddenOrigin, InvalidMessage, SessionNotFound, StorageFull, TooLarge
+from app.transports.auth.authenticator import BY_TICKET
 from app.transports.bodies import UploadView
 from app.transports.cattrs_plugin import OperationSpec
 from app.transports.multipart import FIELD, open_file, parts_of
@@ -32,6 +33,7 @@ class UploadSpec(OperationSpec):
 
 @post(
     "/sessions/{session_id:str}/files",
+    **BY_TICKET,
     operation_class=UploadSpec,
     operation_id="uploadFile",
     summary="Upload a file",

@@ -91,7 +91,8 @@ def test_every_operation_declares_who_may_call_it(document: dict[str, Any]) -> N
     by_ticket = {name for name, security in asked.items() if {"ticket": []} in (security or [])}
 
     assert {name for name, security in asked.items() if not security} == {"healthLive", "healthReady"}
-    assert by_ticket == {"followSession", "followRun", "readLog", "startRun", "cancelRun", "answerApproval"}
+    following, commanding = {"followSession", "followRun", "readLog"}, {"startRun", "cancelRun", "answerApproval"}
+    assert by_ticket == {*following, *commanding, "uploadFile"}
     for _, _, operation in operations(document):
         security = asked[operation["operationId"]]
         assert bool(security) == ("401" in operation["responses"])

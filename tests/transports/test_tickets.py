@@ -58,6 +58,7 @@ async def test_it_follows_and_commands_its_session_over_http(guarded: Gateway) -
         ):
             await of_run.until_type("stream_delta")
             assert (await page.post(f"{path}/cancel")).status_code == 202
+            assert (await page.post(f"/sessions/{session}/files", files={"file": ("a", b"x")})).status_code == 201
             assert (await of_run.until_terminal())[-1].type == "stream_cancelled"
             await of_session.until_terminal()
         assert "stream_cancelled" in (await log_of(page, session, run))[-1]
