@@ -17,6 +17,7 @@ RuncastError                      code                  HTTP  close
 │   ├── TooLarge                  too_large             413   1009
 │   ├── StorageFull               storage_full          507   1011
 │   ├── RateLimited               rate_limited          429   4429
+│   │   └── TooManyCommands       rate_limited          429   4429
 │   ├── Draining                  draining              503   1012
 │   └── NotReady                  not_ready             503   1011
 ├── AgentError                    agent_error           what an agent raises to show its message to the client
@@ -186,6 +187,10 @@ class RateLimited(Refusal):
     status = 429
     close_code = 4429
     title = "Too many requests"
+
+
+class TooManyCommands(RateLimited):
+    """The connection has sent as many commands in a minute as it may (P6.6)."""
 
 
 class Draining(Refusal):

@@ -79,7 +79,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         measures.expect(transport, Native.name, viewing.CUTS)
     exposition = Exposition(measures)
     door = MetricsDoor(settings.metrics_token, open=tokens is None)
-    options = StreamOptions(settings.send_timeout, telemetry)
+    options = StreamOptions(settings.send_timeout, telemetry, settings.commands_per_minute, settings.max_json_depth)
 
     @asynccontextmanager
     async def lifespan(app: Litestar) -> AsyncIterator[None]:
@@ -121,7 +121,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
         middleware=[AccessLog(), OriginMiddleware(origins), Guard()],
         security=[{"bearer": []}],
         cors_config=cors(settings.allowed_origins),
-        plugins=[CattrsPlugin()],
+        plugins=[CattrsPlugin(settings.max_json_depth)],
         exception_handlers=problems.HANDLERS,
         request_max_body_size=settings.max_message_bytes,
         logging_config=None,

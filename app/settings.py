@@ -100,6 +100,8 @@ class Settings:
             callers have to authenticate.
         token: what `runcast tail` shows to the gateway; the gateway itself has no use for it.
         max_message_bytes: the longest WebSocket frame and HTTP body that is read (P4.2).
+        max_json_depth: how deep the JSON of commands and bodies may be nested (P6.6).
+        commands_per_minute: how many commands a WebSocket may send in a minute (P6.6).
         max_upload_bytes: the largest file that is taken in (P6.6).
         max_session_files: how many files a session may have.
         max_session_file_bytes: how large they may be together.
@@ -135,6 +137,8 @@ class Settings:
     metrics_token: str | None = field(default=None, repr=False, validator=[_is_secret, _is_bearer])
     token: str | None = field(default=None, repr=False)
     max_message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least(1024))
+    max_json_depth: int = field(default=32, validator=_at_least(4))
+    commands_per_minute: int = field(default=120, validator=_at_least(1))
     max_upload_bytes: int = field(default=20 * 1024 * 1024, validator=_at_least(1024))
     max_session_files: int = field(default=100, validator=_at_least(0))
     max_session_file_bytes: int = field(default=200 * 1024 * 1024, validator=_at_least(0))

@@ -22,7 +22,8 @@ from litestar.response import Response
 from litestar.typing import FieldDefinition
 from msgspec import UnsetType
 
-from app.transports.structuring import converter, decode, structure
+from app.transports.json_text import MAX_DEPTH, decode
+from app.transports.structuring import converter, structure
 
 
 def tag_of(kind: Any) -> str | None:
@@ -79,13 +80,20 @@ def _not_null(schema: Schema) -> Schema:
 
 
 class CattrsPlugin(SerializationPlugin, OpenAPISchemaPlugin):
-    """See the module."""
+    """See the module.
+
+    Args:
+        max_depth: how deep the JSON of a body may be nested (P6.6).
+    """
+
+    def __init__(self, max_depth: int = MAX_DEPTH) -> None:
+        self._max_depth = max_depth
 
     def supports_type(self, field_definition: FieldDefinition) -> bool:
         return isinstance(field_definition.annotation, type) and attrs.has(field_definition.annotation)
 
     def create_dto_for_type(self, field_definition: FieldDefinition) -> type[AbstractDTO[Any]]:
-        return _dto_for(field_definition)
+        return _dto_for(field_definition, self._max_depth)
 
     @staticmethod
     def is_plugin_supported_type(value: Any) -> bool:
@@ -145,14 +153,14 @@ def _add_keywords(schema: Schema, member: attrs.Attribute[Any]) -> None:
         schema.properties[member.name] = replace(found, **keywords)
 
 
-def _dto_for(field: FieldDefinition) -> type[AbstractDTO[Any]]:
+def _dto_for(field: FieldDefinition, max_depth: int) -> type[AbstractDTO[Any]]:
     target = field.inner_types[0].raw if field.is_subclass_of(Response) else field.annotation
 
     class CattrsDTO(AbstractDTO[Any]):
         model_type = object
 
         def decode_bytes(self, value: bytes) -> Any:
-            return structure(decode(value) if value else {}, target)
+            return structure(decode(value, max_depth) if value else {}, target)
 
         def decode_builtins(self, value: dict[str, Any]) -> Any:
             return structure(value, target)

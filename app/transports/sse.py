@@ -56,10 +56,14 @@ class StreamOptions:
     Attributes:
         send_timeout: seconds that a peer may take nothing (P3.9).
         telemetry: who is told of viewers.
+        commands_per_minute: how many a WebSocket may send (P6.6).
+        max_json_depth: how deep a command may be nested (P6.6).
     """
 
     send_timeout: float
     telemetry: Telemetry
+    commands_per_minute: int
+    max_json_depth: int
 
 
 class _Stream:

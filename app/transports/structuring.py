@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-import msgspec
 from cattrs import BaseValidationError, Converter, transform_error
 from cattrs.cols import list_structure_factory
 from cattrs.preconf.msgspec import make_converter
 from cattrs.v import format_exception
 
-from app.errors import InvalidJson, InvalidMessage
+from app.errors import InvalidMessage
 
 T = TypeVar("T")
 
@@ -67,18 +66,6 @@ for _kind in (str, int, bool):
     converter.register_structure_hook(_kind, _exactly(_kind))
 converter.register_structure_hook_factory(_is_list, _array)
 converter.register_structure_hook_func(_is_choice, _choice)
-
-
-def decode(raw: bytes | str) -> Any:
-    """Parse JSON.
-
-    Raises:
-        InvalidJson: it is none, or it is nested too deep.
-    """
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
-        raise InvalidJson(f"not JSON: {error}") from error
 
 
 def structure(value: Any, kind: type[T]) -> T:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -30,6 +29,7 @@ from app.errors import (
     Refusal,
     SessionNotFound,
     TooLarge,
+    TooManyCommands,
     UnknownType,
 )
 from app.measures import ViewerCount
@@ -49,19 +49,21 @@ from app.transports.commands import (
     request_id_of,
 )
 from app.transports.cutting import Patience, cut
+from app.transports.json_text import decode
 from app.transports.origins import Origins
 from app.transports.parameters import After, start_of
+from app.transports.rates import Rate
 from app.transports.sse import StreamOptions
-from app.transports.structuring import decode
 from app.transports.viewing import Viewing
 from app.viewer import Viewer
 
 log = structlog.get_logger()
 
 _REFUSED_FRAMES: Final = 20
-"""How many malformed frames a connection may send in a minute (P4.2)."""
+"""How many frames a connection may send in a minute that are malformed, or commands over the limit (P4.2, P6.6)."""
 
-_MINUTE: Final = 60.0
+_NO_GOOD_FRAME: Final = (InvalidJson, UnknownType, InvalidMessage, TooManyCommands)
+
 _TOO_SLOW: Final = (4508, "too slow, reconnect")
 _DRAINING: Final = (1012, "the server is shutting down, reconnect")
 _FAILED: Final = (1011, "something went wrong on the server")
@@ -103,7 +105,9 @@ class Connection:
         self._rejected = options.telemetry.measures.rejected
         self.viewing: Viewing | None = None
         self._closed = False
-        self._refused: deque[float] = deque(maxlen=_REFUSED_FRAMES + 1)
+        self._max_json_depth = options.max_json_depth
+        self._commands = Rate(options.commands_per_minute)
+        self._refusals = Rate(_REFUSED_FRAMES)
 
     async def send(self, text: str) -> None:
         """Send one text frame."""
@@ -163,7 +167,8 @@ class Connection:
             return
         value: Any = None
         try:
-            value = decode(text)
+            value = decode(text, self._max_json_depth)
+            self._refuse_too_many()
             command = parse(value)
             run_id = await self._carry_out(command)
         except Refusal as refusal:
@@ -178,6 +183,10 @@ class Connection:
                 await self._reply(messages.Pong())
             if command.request_id is not None:
                 await self._reply(messages.Ack(request_id=command.request_id, run_id=run_id or UNSET))
+
+    def _refuse_too_many(self) -> None:
+        if not self._commands.admits():
+            raise TooManyCommands("too many commands in a minute")
 
     async def _carry_out(self, command: Command) -> str | None:
         match command:
@@ -198,12 +207,8 @@ class Connection:
     async def _refuse(self, refusal: Refusal, request_id: str | None) -> None:
         self._rejected["websocket", refusal.code] += 1
         await self._reply_error(refusal.code, str(refusal), request_id)
-        if not isinstance(refusal, InvalidJson | UnknownType | InvalidMessage):
-            return
-        now = asyncio.get_running_loop().time()
-        self._refused.append(now)
-        if len(self._refused) > _REFUSED_FRAMES and now - self._refused[0] < _MINUTE:
-            await self.close(RateLimited.close_code, "too many malformed frames")
+        if isinstance(refusal, _NO_GOOD_FRAME) and not self._refusals.admits():
+            await self.close(RateLimited.close_code, "too many refused frames")
 
     async def _reply_error(self, code: str, message: str, request_id: str | None, incident: str | None = None) -> None:
         reply = messages.Error(

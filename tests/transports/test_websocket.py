@@ -64,6 +64,8 @@ WRONG = [
     (json.dumps({"type": "message", "content": "a", "idempotency_key": "x" * 129}), "$.idempotency_key"),
     ('{"type":"cancel","run_id":7}', "$.run_id"),
     ('{"type":"ping","request_id":7}', "$.request_id"),
+    ('{"type":"ping","n":%s}' % ("[" * 40 + "]" * 40), "$"),
+    (json.dumps({"type": "ping", "n": [{}] * 300_000}), "$"),
     (json.dumps({"type": "ping", "request_id": "x" * 129}), "$.request_id"),
 ]
 
@@ -172,6 +174,25 @@ async def test_a_frame_over_the_limit_closes_with_1009_however_it_is_cut(launch:
             assert await caller.ask(limit) == {"type": "pong"}
             await caller.socket.send(frame)
             assert await caller.closed() == 1009
+
+
+async def test_commands_over_the_limit_are_refused_and_the_connection_lives(gateway: Gateway) -> None:
+    session = await session_of(gateway)
+    async with watch_ws(gateway, session) as watch:
+        caller = Caller(watch)
+        served = [await caller.ask({"type": "ping"}) for _ in range(120)]
+        answers = [await caller.ask({"type": "ping", "request_id": str(n)}) for n in range(20)]
+        async with gateway.client() as http:
+            await start(http, session, QUICK)
+        assert (await watch.until_terminal())[-1].type == "stream_end"
+        await caller.ask({"type": "ping"})
+        code = await caller.closed()
+
+    assert served == [{"type": "pong"}] * 120
+    assert [(answer["code"], answer["request_id"]) for answer in answers] == [
+        ("rate_limited", str(n)) for n in range(20)
+    ]
+    assert code == 4429
 
 
 async def test_the_21st_refused_frame_in_a_minute_closes_with_4429(gateway: Gateway) -> None:
