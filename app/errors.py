@@ -17,6 +17,7 @@ RuncastError                      code                  HTTP  close
 │   ├── TooLarge                  too_large             413   1009
 │   ├── StorageFull               storage_full          507   1011
 │   ├── RateLimited               rate_limited          429   4429
+│   │   ├── Crowded               rate_limited          503   4429
 │   │   └── TooManyCommands       rate_limited          429   4429
 │   ├── Draining                  draining              503   1012
 │   └── NotReady                  not_ready             503   1011
@@ -187,6 +188,13 @@ class RateLimited(Refusal):
     status = 429
     close_code = 4429
     title = "Too many requests"
+
+
+class Crowded(RateLimited):
+    """The process has as many viewers as it takes (P6.6)."""
+
+    status = 503
+    title = "No room"
 
 
 class TooManyCommands(RateLimited):

@@ -71,6 +71,11 @@ class Hosting:
         """The run, while it is executed here."""
         return self._hosted.get(run_id)
 
+    def sessions(self) -> set[str]:
+        """The ids of the sessions that have a run here, in progress or waiting."""
+        runs = [hosted.run for hosted in self._hosted.values()]
+        return {run.session_id for run in (*runs, *(accepted.run for accepted in self._waiting.values()))}
+
     async def start(
         self,
         session_id: str,

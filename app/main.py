@@ -20,6 +20,7 @@ from litestar.router import Router
 from litestar.types import Scope
 
 from app.agents.loader import Profiles, load_profiles
+from app.capacity import Capacity
 from app.dialects.native import Native
 from app.errors import ConfigurationError, StoreUnavailable
 from app.host import Stores
@@ -168,10 +169,21 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
             profiles,
             {native.name: native},
             limits=_limits(settings),
+            capacity=_capacity(settings),
             disconnect_grace=settings.disconnect_grace,
         )
         stack.push_async_callback(registry.close, settings.drain_timeout)
         yield registry
+
+
+def _capacity(settings: Settings) -> Capacity:
+    told_apart = settings.auth != "none"
+    return Capacity(
+        viewers=settings.max_viewers,
+        viewers_per_principal=settings.max_principal_viewers if told_apart else None,
+        runs=settings.max_runs,
+        runs_per_principal=settings.max_principal_runs if told_apart else None,
+    )
 
 
 def _limits(settings: Settings) -> RunLimits:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import TypeVar
 from weakref import WeakSet
 
@@ -17,6 +17,7 @@ from attrs import evolve
 from app.agents.base import Approval, File, Turn
 from app.agents.loader import Profiles
 from app.attendance import Attendance
+from app.capacity import Capacity, RunPlaces, Seats
 from app.conversation import NewMessage, turn_of
 from app.dialects.base import Dialect
 from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound
@@ -51,6 +52,7 @@ class RunRegistry:
         profiles: the agents that can be talked to.
         dialects: by name.
         limits: what a run may take.
+        capacity: how many runs and viewers there may be.
         disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
     """
 
@@ -62,6 +64,7 @@ class RunRegistry:
         dialects: Mapping[str, Dialect],
         *,
         limits: RunLimits,
+        capacity: Capacity | None = None,
         disconnect_grace: float,
     ) -> None:
         self.profiles = profiles
@@ -75,6 +78,9 @@ class RunRegistry:
         self._run_feeds = RunFeeds(attendance.count)
         self._session_feeds = SessionFeeds(self._rows.begun_runs, attendance.count)
         self._hosting = Hosting(stores, self._session_feeds, limits, attendance)
+        capacity = capacity or Capacity()
+        self._places = RunPlaces(capacity, self._hosting.sessions)
+        self._seats = Seats(capacity)
         self._deleted: dict[str, None] = {}
         self._viewers: WeakSet[Viewer] = WeakSet()
         self._interruptible: set[anyio.CancelScope] = set()
@@ -159,7 +165,8 @@ class RunRegistry:
         """Start a run, or find the one that the same idempotency key started before (P4.5).
 
         Raises:
-            SessionNotFound, RunActive, QueueFull, IdempotencyMismatch, InvalidMessage, Draining: nothing was started.
+            SessionNotFound, RunActive, QueueFull, IdempotencyMismatch, InvalidMessage, RateLimited, Draining: nothing
+                was started.
         """
         session = await self.session(principal, session_id)
         self._refuse_when_draining()
@@ -185,9 +192,10 @@ class RunRegistry:
         def watch(run: Run) -> RunWatch:
             return RunWatch(self._stores.telemetry, run, profile.name, message.cause, self._stores.clock)
 
-        return await self._hosting.start(
-            session_id, new, profile.agent, prepare, watch, cancel_when_left=message.cancel_when_left
-        )
+        with self._places.starting(principal, session_id):
+            return await self._hosting.start(
+                session_id, new, profile.agent, prepare, watch, cancel_when_left=message.cancel_when_left
+            )
 
     async def run(self, principal: str, session_id: str, run_id: str) -> Run:
         """One run, its `last_seq` up to date.
@@ -240,12 +248,12 @@ class RunRegistry:
         """Follow a session from a position, or from the run in progress (P3.1, P3.4).
 
         Raises:
-            SessionNotFound: there is none. Draining: the process is going away.
+            SessionNotFound: there is none. RateLimited: too many viewers. Draining: the process is going away.
         """
         await self.session(principal, session_id)
         self._refuse_when_draining()
         following = self._following(dialect)
-        return self._viewer(self._session_batches(session_id, after, following), following)
+        return self._viewer(principal, self._session_batches(session_id, after, following), following)
 
     async def follow_run(
         self, principal: str, session_id: str, run_id: str, after: Position | None, dialect: str = "native"
@@ -253,7 +261,8 @@ class RunRegistry:
         """Follow one run from a position, or from its first event; None when nothing of it is left to send (P3.7).
 
         Raises:
-            SessionNotFound, RunNotFound: there is none. Draining: the process is going away.
+            SessionNotFound, RunNotFound: there is none. RateLimited: there are too many viewers. Draining: the process
+                is going away.
         """
         run = await self.run(principal, session_id, run_id)
         self._refuse_when_draining()
@@ -261,7 +270,7 @@ class RunRegistry:
         if run.ended_at is not None and await self._is_over(run, start):
             return None
         following = self._following(dialect)
-        return self._viewer(following.run(self._numbered(run), start), following)
+        return self._viewer(principal, following.run(self._numbered(run), start), following)
 
     async def read_log(
         self, principal: str, session_id: str, run_id: str, after: Position | None, *, limit: int, wait: float
@@ -269,13 +278,15 @@ class RunRegistry:
         """A piece of a run's log in the native dialect; waits `wait` seconds for a first event.
 
         Raises:
-            SessionNotFound, RunNotFound: there is none. Draining: the process is going away.
+            SessionNotFound, RunNotFound: there is none. RateLimited: there are too many viewers. Draining: the process
+                is going away.
         """
         run = await self.run(principal, session_id, run_id)
         self._refuse_when_draining()
         start = after if after is not None else Position(run.number, 0)
         following = self._following("native")
-        return await self._until_drained(following.read(self._numbered(run), start, limit=limit, wait=wait))
+        with self._seats.take(principal) if wait else nullcontext():
+            return await self._until_drained(following.read(self._numbered(run), start, limit=limit, wait=wait))
 
     # life
 
@@ -322,8 +333,8 @@ class RunRegistry:
             run_id = runs[-1][1] if runs else ""
         return await self.run(principal, session_id, run_id)
 
-    def _viewer(self, batches: Batches, following: Following) -> Viewer:
-        viewer = Viewer(batches, following)
+    def _viewer(self, principal: str, batches: Batches, following: Following) -> Viewer:
+        viewer = Viewer(batches, following, self._seats.take(principal))
         self._viewers.add(viewer)
         return viewer
 

@@ -102,6 +102,8 @@ class Settings:
         max_message_bytes: the longest WebSocket frame and HTTP body that is read (P4.2).
         max_json_depth: how deep the JSON of commands and bodies may be nested (P6.6).
         commands_per_minute: how many commands a WebSocket may send in a minute (P6.6).
+        max_viewers, max_principal_viewers: how many streams, sockets and long polls may be open (P6.6).
+        max_runs, max_principal_runs: how many sessions may have a run in progress (P6.6).
         max_upload_bytes: the largest file that is taken in (P6.6).
         max_session_files: how many files a session may have.
         max_session_file_bytes: how large they may be together.
@@ -139,6 +141,10 @@ class Settings:
     max_message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least(1024))
     max_json_depth: int = field(default=32, validator=_at_least(4))
     commands_per_minute: int = field(default=120, validator=_at_least(1))
+    max_viewers: int = field(default=10_000, validator=_at_least(1))
+    max_principal_viewers: int = field(default=100, validator=_at_least(1))
+    max_runs: int = field(default=500, validator=_at_least(1))
+    max_principal_runs: int = field(default=10, validator=_at_least(1))
     max_upload_bytes: int = field(default=20 * 1024 * 1024, validator=_at_least(1024))
     max_session_files: int = field(default=100, validator=_at_least(0))
     max_session_file_bytes: int = field(default=200 * 1024 * 1024, validator=_at_least(0))

@@ -6,6 +6,7 @@ viewer takes what it is given; a viewer that stalls holds its cursor and nobody 
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -14,6 +15,7 @@ from typing import Self
 import anyio
 from attrs import frozen
 
+from app.capacity import Seat
 from app.dialects.base import Batch, Dialect, Frame
 from app.errors import Gap, SessionNotFound
 from app.feed import Ear, RunFeed, RunFeeds, SessionFeed
@@ -31,15 +33,18 @@ class Viewer:
 
     Args:
         following: where its batches come from.
+        seat: its place among the viewers, left when it has ended, or was dropped before it began.
 
     Attributes:
         drained: it was ended from this side because the process is going away (P7.3).
         dialect: the name of the words that it is given.
     """
 
-    def __init__(self, batches: Batches, following: Following) -> None:
+    def __init__(self, batches: Batches, following: Following, seat: Seat) -> None:
         self._batches = batches
         self._following = following
+        self._leave = weakref.finalize(self, seat.leave)
+        self._leave.atexit = False
         self._scope = anyio.CancelScope()
         self.drained = False
         self.dialect = following.dialect
@@ -61,6 +66,7 @@ class Viewer:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
+        self._leave()
         await self._batches.aclose()
         return bool(self._scope.__exit__(kind, error, trace))
 

@@ -13,6 +13,7 @@ from attrs import define, field
 
 from app.agents.base import Agent, File, Profile, Turn
 from app.agents.loader import Profiles
+from app.capacity import Capacity
 from app.conversation import NewMessage
 from app.dialects.base import Frame
 from app.dialects.native import Native
@@ -123,7 +124,14 @@ class House:
 
     @classmethod
     async def open(
-        cls, folder: Path, agent: Agent, *, grace: float = 3600, memory: bool = False, **limits: Any
+        cls,
+        folder: Path,
+        agent: Agent,
+        *,
+        grace: float = 3600,
+        memory: bool = False,
+        capacity: Capacity | None = None,
+        **limits: Any,
     ) -> "House":
         live: RunLog = MemoryLog() if memory else await SqliteLog.open(folder / "events.sqlite3")
         rows = await open_sessions(f"sqlite+aiosqlite:///{folder / 'sessions.sqlite3'}")
@@ -144,6 +152,7 @@ class House:
             Profiles(profile, {"default": profile}),
             {"native": Native()},
             limits=RunLimits(**limits),
+            capacity=capacity,
             disconnect_grace=grace,
         )
         return cls(folder, agent, rows, log, stores, uploads, registry, recovered)

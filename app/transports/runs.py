@@ -12,6 +12,7 @@ from litestar.params import FromPath, HeaderParameter, JSONBody, QueryParameter,
 
 from app.errors import (
     BadPosition,
+    Crowded,
     Draining,
     ForbiddenOrigin,
     IdempotencyMismatch,
@@ -19,6 +20,7 @@ from app.errors import (
     InvalidMessage,
     NoSuchApproval,
     QueueFull,
+    RateLimited,
     RunActive,
     RunNotFound,
     SessionNotFound,
@@ -68,6 +70,7 @@ _SAME: Final = ResponseSpec(RunView, generate_examples=False, description="The r
             QueueFull,
             TooLarge,
             IdempotencyMismatch,
+            RateLimited,
             Draining,
         ),
     },
@@ -178,7 +181,7 @@ class LogPage:
     summary="Read a run's log",
     responses={
         200: ResponseSpec(LogPage, generate_examples=False, description="Messages, oldest first."),
-        **declared(BadPosition, SessionNotFound, RunNotFound, Draining),
+        **declared(BadPosition, SessionNotFound, RunNotFound, RateLimited, Crowded, Draining),
     },
     **BY_TICKET,
 )

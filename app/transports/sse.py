@@ -21,7 +21,7 @@ from litestar.params import FromPath, SkipValidation
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from app.errors import BadPosition, Draining, RunNotFound, SessionNotFound
+from app.errors import BadPosition, Crowded, Draining, RateLimited, RunNotFound, SessionNotFound
 from app.measures import ViewerCount
 from app.position import Position
 from app.telemetry import Telemetry
@@ -225,7 +225,7 @@ _EVENTS: Final = ResponseSpec(
     summary="Follow a session",
     media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
-    responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, Draining)},
+    responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RateLimited, Crowded, Draining)},
     **BY_TICKET,
 )
 async def follow_session(
@@ -248,7 +248,7 @@ async def follow_session(
     summary="Follow a run",
     media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
-    responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RunNotFound, Draining)},
+    responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RunNotFound, RateLimited, Crowded, Draining)},
     **BY_TICKET,
 )
 async def follow_run(

@@ -2,10 +2,10 @@
 
 import json
 import tracemalloc
+from random import Random
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.errors import InvalidJson, InvalidMessage
 from app.transports.json_text import MAX_VALUES, decode
@@ -72,24 +72,29 @@ def test_commas_in_strings_are_no_values():
     assert decode(json.dumps(value)) == value
 
 
-leaves = st.sampled_from([0, "", "[", "{{", '"', "\\\\", '\\"]', "é"])
+def anything(random: Random, depth: int) -> Any:
+    kind = random.choice("ls" if depth == 0 else "lad")
+    if depth == 0 or kind == "l":
+        return random.choice([0, None, "", "[", "{{", '"', "\\", '\\"]', "é,", "\n}"])
+    inside = [anything(random, depth - 1) for _ in range(random.randint(0, 4))]
+    return inside if kind == "a" else {f"{n}{random.choice('[{}]')}": value for n, value in enumerate(inside)}
 
 
-@given(
-    st.recursive(
-        leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(leaves.map(str), inner, max_size=3)
-    )
-)
-def test_what_is_not_too_deep_is_read_as_it_was_written(value):
-    def depth(value):
-        inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
-        return 0 if inside is None else 1 + max(map(depth, inside), default=0)
+def depth_of(value: Any) -> int:
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inside is None else 1 + max(map(depth_of, inside), default=0)
 
-    text = json.dumps(value)
-    assert decode(text, max(depth(value), 1)) == value
-    if depth(value) > 1:
-        with pytest.raises(InvalidMessage):
-            decode(text, depth(value) - 1)
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_not_too_deep_is_read_as_it_was_written(seed):
+    random = Random(seed)
+    for _ in range(50):
+        value = anything(random, 7)
+        text = json.dumps(value, ensure_ascii=random.random() < 0.5)
+        assert decode(text, max(depth_of(value), 1)) == value
+        if depth_of(value) > 1:
+            with pytest.raises(InvalidMessage):
+                decode(text, depth_of(value) - 1)
 
 
 @pytest.mark.parametrize("text", ["1" * 5000, "1e400", "Infinity", "-Infinity", "NaN"])
