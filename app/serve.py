@@ -31,8 +31,12 @@ def serve(settings: Settings) -> None:
         )
     app = create_app(settings)
 
+    measures: Measures = app.state.measures
+
+    def refused(code: str) -> None:
+        measures.rejected["http", code] += 1
+
     def drain() -> None:
-        measures: Measures = app.state.measures
         log.info("server.draining", runs=measures.running, queued=measures.queued(), viewers=len(measures.viewers))
         app.state.registry.drain()
 
@@ -47,7 +51,7 @@ def serve(settings: Settings) -> None:
             log.info("server.started", url=url, version=version("runcast"), auth=settings.auth, **_kept(settings))
 
         server = Server(
-            config_of(app, max_message_bytes=settings.max_message_bytes),
+            config_of(app, max_message_bytes=settings.max_message_bytes, refused=refused),
             drain=drain,
             hurry=hurry,
             serving=serving,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -36,7 +37,15 @@ class _RefusedError(Exception):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """One connection."""
+    """One connection.
+
+    Args:
+        refused: told the code of every refusal that is made here, before any application sees the request.
+    """
+
+    def __init__(self, *args: Any, refused: Callable[[str], None], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._refused = refused
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a first head."""
@@ -157,6 +166,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self._deaf:
             return
         self._deaf = True
+        self._refused(problem.code)
         self._in_body = False
         self._set_deadline(None)
         if (running := self._running) is not None and running.response_started and not running.response_complete:

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -88,15 +89,20 @@ class Server(uvicorn.Server):
         log.info("server.stopped")
 
 
-def config_of(app: Any, *, max_message_bytes: int) -> uvicorn.Config:
+def config_of(app: Any, *, max_message_bytes: int, refused: Callable[[str], None]) -> uvicorn.Config:
     """Uvicorn as we run it.
 
     No access log, since it prints query strings; no compression of small frames; pings (P3.8); nothing is believed of
     `X-Forwarded-*`, since nothing here depends on a client's address.
+
+    Args:
+        app: the ASGI application.
+        max_message_bytes: the longest WebSocket message (P4.2).
+        refused: told the code of every request that no application gets to see.
     """
     return uvicorn.Config(
         app,
-        http=HttpProtocol,
+        http=partial(HttpProtocol, refused=refused),  # type: ignore[arg-type]
         ws=WebSocketProtocol,
         ws_max_size=max_message_bytes,
         ws_ping_interval=_PING_S,

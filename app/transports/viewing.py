@@ -18,7 +18,7 @@ from app.transports.access_log import tell
 from app.viewer import Viewer
 
 TRANSPORTS: Final = ("sse", "websocket")
-CUTS: Final = ("too_slow", "draining", "session_deleted", "refused_frames", "too_large", "failed")
+CUTS: Final = ("too_slow", "draining", "session_deleted", "rate_limited", "too_large", "failed")
 """Why a stream ends from this side before its natural end."""
 
 

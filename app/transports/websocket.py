@@ -73,11 +73,11 @@ _WHY: Final = {
     1012: "draining",
     1011: "failed",
     4004: "session_deleted",
-    RateLimited.close_code: "refused_frames",
+    RateLimited.close_code: "rate_limited",
 }
 """Why a viewer is cut, by the code that tells it."""
 
-_WHY_LEFT: Final = {TooLarge.close_code: "too_large"}
+_WHY_LEFT: Final = {TooLarge.close_code: "too_large", RateLimited.close_code: "rate_limited"}
 """The same where the server's protocol closed before we were asked."""
 
 _CLOSE_GRACE: Final = 1.0

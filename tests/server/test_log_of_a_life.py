@@ -1,5 +1,6 @@
 """What the log says of a server's life, from its start to its end."""
 
+import asyncio
 import json
 from importlib.metadata import version
 
@@ -7,7 +8,7 @@ import pytest
 
 from tests.callers import ADA, keyed, shows
 from tests.gateway import Launch, new_session, start
-from tests.watching import watch_ws
+from tests.watching import watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
 
@@ -20,12 +21,19 @@ async def test_a_server_says_when_it_starts_when_it_is_told_to_go_and_when_it_ha
         await start(http, session, "next", on_conflict="queue")
     async with watch_ws(gateway, session) as viewer:
         await viewer.until_type("stream_start")
-        gateway.stop()
+        async with watch_sse(gateway, f"/sessions/{session}/events") as stream:
+            await stream.until_type("stream_start")
+            await asyncio.to_thread(gateway.stop)
     (started,), (draining,), _ = (gateway.said(f"server.{what}") for what in ("started", "draining", "stopped"))
 
     assert (started["url"], started["version"], started["auth"]) == (gateway.url, version("runcast"), "none")
     assert started["data_dir"] == str(gateway.data_dir)
-    assert (draining["runs"], draining["queued"], draining["viewers"]) == (1, 1, 1)
+    assert (draining["runs"], draining["queued"], draining["viewers"]) == (1, 1, 2)
+    closed = gateway.said("socket.closed") + gateway.said("stream.closed")
+    assert [(line["transport"], line["reason"], line.get("code")) for line in closed] == [
+        ("websocket", "draining", 1012),
+        ("sse", "draining", None),
+    ]
 
 
 async def test_lines_begin_with_when_how_bad_and_what(launch: Launch) -> None:

@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.callers import ADA, BOB, keyed, shows
 from tests.gateway import Gateway, Launch, every_event, log_of, new_session, start
-from tests.raw_http import dial, request, upgrade
+from tests.raw_http import dial, exchange, request, upgrade
 from tests.scraping import Scrape, scrape
 from tests.watching import PATIENCE, watch, watch_sse, watch_ws
 
@@ -217,6 +217,35 @@ async def test_viewers_of_a_deleted_session_are_cut(gateway: Gateway, before: Sc
             found = await until(http, nobody_is_there, before)
 
     assert found("runcast_cuts_total", transport=TRANSPORTS[transport], reason="session_deleted") == 1
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"), [(["x" * 3000], "too_large"), (["{"] * 21, "rate_limited")], ids=["too large", "malformed"]
+)
+async def test_a_socket_that_sends_what_it_must_not_is_cut(launch: Launch, frames: list[str], reason: str) -> None:
+    gateway = launch(max_message_bytes="2048")
+    async with gateway.client() as http:
+        session = await new_session(http)
+        async with watch_ws(gateway, session) as viewer:
+            assert viewer.socket is not None
+            await viewer.until_type("caught_up")
+            for frame in frames:
+                await viewer.socket.send(frame)
+            with pytest.raises(ConnectionClosed):
+                await viewer.until_terminal()
+        found = await until(http, nobody_is_there)
+
+    assert found("runcast_cuts_total", reason=reason) == found("runcast_cuts_total") == 1
+
+
+async def test_what_the_server_refuses_before_the_application_is_counted_too(gateway: Gateway, before: Scrape) -> None:
+    head = request(gateway, "/sessions", f"x-long: {'x' * 40_000}")
+    async with exchange(gateway, head) as (status, _, _):
+        assert status.split()[1] == "431"
+    async with gateway.client() as http:
+        found = await scrape(http, before)
+
+    assert found("runcast_rejected_total", door="http", code="too_large") == 1
 
 
 async def test_a_stream_that_comes_to_its_natural_end_is_no_cut(gateway: Gateway, before: Scrape) -> None:
