@@ -18,6 +18,7 @@ from attrs import frozen
 from app.capacity import Seat
 from app.dialects.base import Batch, Dialect, Frame
 from app.errors import Gap, SessionNotFound
+from app.extents import Extents
 from app.feed import Ear, RunFeed, RunFeeds, SessionFeed
 from app.measures import Measures
 from app.position import Position
@@ -109,13 +110,14 @@ class Following:
         self.dialect = dialect.name
         self.behind = 0
         self._log = log
+        self._extents = Extents(log)
         self._runs = runs
         self._dialect = dialect
         self._measures = measures
 
     async def run(self, run: Numbered, start: Position) -> Batches:
         """Follow one run, strictly after `start`, until its terminal (P3.3)."""
-        first, tail = await self._extent(run.id)
+        first, tail = await self._extents.of(run.id)
         number = await run.settled() if tail else run.number
         at, gap = self._begin(number, first, tail, start)
         if gap.frames:
@@ -133,7 +135,7 @@ class Following:
         """Wait for a run's first event; the number that it has then."""
         with self._runs.view(run.number, run.id):
             while await self._log.wait(run.id, 0):
-                if (await self._extent(run.id))[1]:
+                if (await self._extents.of(run.id))[1]:
                     break
             return await run.settled()
 
@@ -145,7 +147,7 @@ class Following:
             return await self._slice(run, start, limit, wait)
 
     async def _slice(self, run: Numbered, start: Position, limit: int, wait: float) -> Slice:
-        at, gap = self._begin(run.number, *await self._extent(run.id), start)
+        at, gap = self._begin(run.number, *await self._extents.of(run.id), start)
         with self._runs.view(run.number, run.id) as feed:
             page = await self._log.read(run.id, at, limit)
             frames = [*gap.frames, *await self._frames(run, feed, page)]
@@ -169,8 +171,8 @@ class Following:
         """
         latest = await self._latest(feed)
         at = start if start is not None else await self._live(feed, latest)
-        if await self._lost(feed, at, latest):
-            earliest = await self._earliest(feed)
+        if await self._extents.lost(feed, at, latest):
+            earliest = await self._extents.earliest(feed)
             yield self._gap(at, earliest, latest)
             at = Position(earliest.run, max(earliest.seq - 1, 0))
         caught_up = CaughtUp(self._dialect, latest, self._queued(waiting))
@@ -240,17 +242,10 @@ class Following:
         feed.number = await run.settled()
         return list(feed.batch(self._dialect, page).frames)
 
-    async def _extent(self, run_id: str) -> tuple[int, int]:
-        """The seqs of the first event that is left of a log, 1 while there is none, and of the last."""
-        try:
-            return 1, (await self._log.read(run_id, 0, 1)).tail
-        except Gap as gap:
-            return gap.earliest, gap.latest
-
     async def _latest(self, feed: SessionFeed) -> Position:
         last = feed.last()
         run_id = feed.run_id(last)
-        return Position(last, (await self._extent(run_id))[1]) if run_id else Position(0, 0)
+        return Position(last, (await self._extents.of(run_id))[1]) if run_id else Position(0, 0)
 
     async def _live(self, feed: SessionFeed, latest: Position) -> Position:
         """Before the run in progress, or after everything there is."""
@@ -259,32 +254,6 @@ class Following:
             return latest
         page = await self._log.read(run_id, latest.seq, 1)
         return latest if page.closed and not page.entries else Position(latest.run, 0)
-
-    async def _lost(self, feed: SessionFeed, at: Position, latest: Position) -> bool:
-        """Whether something that comes after `at` can't be had, or `at` never was."""
-        number = at.run or feed.first()
-        run_id = feed.run_id(number)
-        if run_id is None or at > latest:
-            return at != latest
-        first, tail = await self._extent(run_id)
-        if first == 1:  # then all later logs are whole too
-            return at.run == number and at.seq > tail
-        earliest = await self._earliest(feed)
-        return at.seq > tail or (at.run, at.seq) < (earliest.run, earliest.seq - 1)
-
-    async def _earliest(self, feed: SessionFeed) -> Position:
-        """The first event from which on nothing is missing: of the logs that were trimmed, the last one's terminal."""
-        numbers = feed.numbers()
-        trimmed, whole = -1, len(numbers)
-        earliest = Position(feed.first(), 1) if numbers else Position(0, 0)
-        while whole - trimmed > 1:
-            middle = (trimmed + whole) // 2
-            first, _ = await self._extent(feed.run_id(numbers[middle]) or "")
-            if first == 1:
-                whole = middle
-            else:
-                trimmed, earliest = middle, Position(numbers[middle], first)
-        return earliest
 
 
 async def _next(cursor: Cursor) -> Page | Gap | None:

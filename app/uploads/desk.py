@@ -7,11 +7,9 @@ is therefore at most bytes without a row, which `recover` removes.
 from __future__ import annotations
 
 import asyncio
-import errno
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -19,12 +17,13 @@ from typing import Final, ParamSpec, TypeVar
 
 import anyio
 import structlog
-from attrs import define, field, frozen
+from attrs import frozen
 
 from app.agents.base import File
-from app.errors import InvalidMessage, SessionNotFound, StorageFull, TooLarge
+from app.errors import InvalidMessage, TooLarge
 from app.sessions.base import SessionStore, StoredFile
 from app.uploads.names import clean_name, on_disk
+from app.uploads.receiving import disk_errors, write_all
 from app.uploads.shelf import Incoming, Shelf
 from app.uploads.sniffing import HEAD, media_type_of
 
@@ -32,8 +31,6 @@ log = structlog.get_logger()
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_WRITTEN_AT_ONCE: Final = 256 * 1024
 _THREADS: Final = 2
 _LOOKED_UP_AT_ONCE: Final = 500
 
@@ -88,10 +85,10 @@ class Uploads:
         await self._check_room(session_id)
         name = clean_name(name)
         file_id = f"file_{secrets.token_hex(16)}"
-        with _disk_errors():
+        with disk_errors():
             incoming = await self._in_thread(self._shelf.begin, session_id, on_disk(file_id, name))
         try:
-            measure = await self._write(incoming, chunks)
+            measure = await write_all(incoming, chunks, self.limits.file_bytes, self._in_thread)
             media_type = media_type_of(bytes(measure.head), whole=measure.size <= HEAD)
         except BaseException:
             with anyio.CancelScope(shield=True):
@@ -174,28 +171,10 @@ class Uploads:
         if sum(row.size for row in rows) >= self.limits.session_bytes:
             raise TooLarge(f"the files of a session have at most {self.limits.session_bytes} bytes together")
 
-    async def _write(self, incoming: Incoming, chunks: AsyncIterator[bytes]) -> _Measure:
-        measure, waiting = _Measure(), bytearray()
-        async for chunk in chunks:
-            measure.add(chunk)
-            if measure.size > self.limits.file_bytes:
-                raise TooLarge(f"a file has at most {self.limits.file_bytes} bytes")
-            waiting += chunk
-            if len(waiting) >= _WRITTEN_AT_ONCE:
-                await self._write_out(incoming, waiting)
-        await self._write_out(incoming, waiting)
-        return measure
-
-    async def _write_out(self, incoming: Incoming, waiting: bytearray) -> None:
-        data = bytes(waiting)
-        waiting.clear()
-        with _disk_errors():
-            await self._in_thread(incoming.write, data)
-
     async def _keep(self, incoming: Incoming, row: StoredFile) -> File:
         limits = self.limits
         try:
-            with _disk_errors():
+            with disk_errors():
                 await self._in_thread(incoming.keep)
             await self._sessions.add_file(row, most_files=limits.session_files, most_bytes=limits.session_bytes)
         except BaseException:
@@ -209,30 +188,6 @@ class Uploads:
 
     def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
-
-
-@define
-class _Measure:
-    """What is remembered of the bytes that went by."""
-
-    size: int = 0
-    head: bytearray = field(factory=bytearray)
-
-    def add(self, chunk: bytes) -> None:
-        self.size += len(chunk)
-        self.head += chunk[: HEAD - len(self.head)]
-
-
-@contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise SessionNotFound("the session was deleted") from error
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StorageFull("there is no room left to keep this file") from error
-        raise
 
 
 def _unlink(paths: Sequence[Path]) -> None:

@@ -18,7 +18,7 @@ _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 _FORBIDDEN: Final = re.compile(r'[<>:"|?*]')
 _SUFFIX: Final = re.compile(r"\.[A-Za-z0-9]{1,12}")
-_DEVICES: Final = re.compile(r"(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\s*(\.|$))")
+_DEVICES: Final = re.compile(r"^(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\s*(\.|$))")
 
 
 def clean_name(name: str) -> str:

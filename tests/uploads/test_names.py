@@ -45,6 +45,8 @@ def test_an_ordinary_name_stays(name):
         ("NUL.txt", "_NUL.txt"),
         ("com1 .log", "_com1 .log"),
         ("console.log", "console.log"),
+        ("_NUL", "_NUL"),
+        ("the con.txt", "the con.txt"),
         ("file.txt::$DATA", "file.txt__$DATA"),
     ],
 )

@@ -1,0 +1,51 @@
+"""What is left of logs: where a run's begins and ends, and from where on a session is whole (P3.6).
+
+Retention trims a session from its beginning, so that of its logs the first ones are trimmed and all later ones whole.
+"""
+
+from __future__ import annotations
+
+from app.errors import Gap
+from app.feed import SessionFeed
+from app.position import Position
+from app.runlog.base import RunLog
+
+
+class Extents:
+    """Answers from the logs themselves; a trimmed one holds its terminal and nothing else."""
+
+    def __init__(self, log: RunLog) -> None:
+        self._log = log
+
+    async def of(self, run_id: str) -> tuple[int, int]:
+        """The seqs of the first event that is left of a log, 1 while there is none, and of the last."""
+        try:
+            return 1, (await self._log.read(run_id, 0, 1)).tail
+        except Gap as gap:
+            return gap.earliest, gap.latest
+
+    async def lost(self, feed: SessionFeed, at: Position, latest: Position) -> bool:
+        """Whether something of the session that comes after `at` can't be had, or `at` never was."""
+        number = at.run or feed.first()
+        run_id = feed.run_id(number)
+        if run_id is None or at > latest:
+            return at != latest
+        first, tail = await self.of(run_id)
+        if first == 1:  # then all later logs are whole too
+            return at.run == number and at.seq > tail
+        earliest = await self.earliest(feed)
+        return at.seq > tail or (at.run, at.seq) < (earliest.run, earliest.seq - 1)
+
+    async def earliest(self, feed: SessionFeed) -> Position:
+        """The first event from which on nothing is missing: of the logs that were trimmed, the last one's terminal."""
+        numbers = feed.numbers()
+        trimmed, whole = -1, len(numbers)
+        earliest = Position(feed.first(), 1) if numbers else Position(0, 0)
+        while whole - trimmed > 1:
+            middle = (trimmed + whole) // 2
+            first, _ = await self.of(feed.run_id(numbers[middle]) or "")
+            if first == 1:
+                whole = middle
+            else:
+                trimmed, earliest = middle, Position(numbers[middle], first)
+        return earliest
