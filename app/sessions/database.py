@@ -55,8 +55,14 @@ class Database:
     async def _whole(self, work: Coroutine[Any, Any, T]) -> T:
         task = asyncio.create_task(work)
         self._going_on.add(task)
-        task.add_done_callback(self._going_on.discard)
+        task.add_done_callback(self._end)
         return await asyncio.shield(task)
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._going_on.discard(task)
+        if not task.cancelled():
+            # Marks a failure as seen, in case whoever waited for it was cancelled meanwhile.
+            task.exception()
 
     async def _read(self, query: Executable) -> Sequence[AnyRow]:
         with _failures():
