@@ -57,7 +57,7 @@ class Approvals:
         """Take somebody's answer; saying the same again is fine.
 
         Raises:
-            NoSuchApproval: nobody asked that, or it was answered otherwise.
+            NoSuchApproval: nobody asked that, it was answered otherwise, or the run is ending.
         """
         if self._given.get(call_id) == approval:
             return
@@ -65,8 +65,9 @@ class Approvals:
             raise NoSuchApproval("it was answered already, and otherwise")
         if call_id not in self._open:
             raise NoSuchApproval("the run waits for no such approval")
+        if not self._say(ApprovalResolved(call_id, approval.approved, comment=approval.comment)):
+            raise NoSuchApproval("the run is ending")
         self._given[call_id] = approval
-        self._say(ApprovalResolved(call_id, approval.approved, comment=approval.comment))
 
     def written(self, events: Sequence[Event]) -> None:
         """Let the agent go on with the answers among these events, which are in the log now."""

@@ -62,7 +62,7 @@ class Hosting:
         self._waiting: dict[str, _Accepted] = {}
         self._called_early: dict[str, Run] = {}
         self._closings: dict[str, asyncio.Task[None]] = {}
-        self._inserting: set[asyncio.Task[Started]] = set()
+        self._inserting: dict[str, asyncio.Task[Started]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks by weak references only
         self._draining = False
         stores.telemetry.measures.queued = lambda: len(self._waiting)
@@ -75,6 +75,10 @@ class Hosting:
         """The ids of the sessions that have a run here, in progress or waiting."""
         runs = [hosted.run for hosted in self._hosted.values()]
         return {run.session_id for run in (*runs, *(accepted.run for accepted in self._waiting.values()))}
+
+    def has(self, run_id: str) -> bool:
+        """Whether the run is executed here, or waits to be."""
+        return run_id in self._hosted or run_id in self._waiting
 
     async def start(
         self,
@@ -101,15 +105,14 @@ class Hosting:
                     self.stop(started.interrupts, _SUPERSEDED)
             return started
 
-        task = self._spawn(insert())
-        self._inserting.add(task)
-        task.add_done_callback(self._inserting.discard)
+        task = self._inserting[new.id] = self._spawn(insert())
+        task.add_done_callback(lambda _: self._inserting.pop(new.id))
         return await asyncio.shield(task)
 
     async def settle(self) -> None:
         """Wait for the starts that are on their way."""
         if self._inserting:
-            await asyncio.wait(self._inserting)
+            await asyncio.wait(self._inserting.values())
 
     def stop(self, run_id: str, reason: str) -> None:
         """Cancel a run, if it is executed here, or waits to be."""
@@ -175,7 +178,7 @@ class Hosting:
             self._hosted[run.id] = hosted
             self._feeds.began(run)
             self._spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run.id))
-        elif run.id not in self._closings:
+        elif run.id in self._inserting and run.id not in self._closings:
             self._called_early[run.id] = run  # its insert was committed, and its task has not heard of that yet
 
     async def _decide(self, run: Run, outcome: Outcome) -> bool:

@@ -222,6 +222,8 @@ class RunRegistry:
             SessionNotFound, RunNotFound: there is none.
         """
         run = await self._run_or_latest(principal, session_id, run_id)
+        if run.ended_at is None and not self._hosting.has(run.id):
+            await self._hosting.settle()  # its row is there before whoever starts it hears of that
         self._hosting.stop(run.id, "cancelled")
         return run
 

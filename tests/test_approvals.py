@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.agents.base import Approval, Turn
+from app.approvals import Approvals
 from app.errors import NoSuchApproval, RunNotFound, SessionNotFound
 from app.events import ApprovalRequested, ApprovalResolved, StreamEnd, ToolEvent, ToolStarted
 from tests.house import ME, PATIENCE
@@ -135,6 +136,20 @@ async def test_a_question_that_the_runs_end_leaves_open_is_answered_with_no(open
     ]
     with pytest.raises(NoSuchApproval):
         await house.registry.approve(ME, run.session_id, question["call_id"], YES)
+
+
+async def test_an_answer_that_nobody_can_record_any_more_is_refused_and_not_remembered():
+    ending = asyncio.Event()
+    approvals = Approvals(lambda event: [] if ending.is_set() else [event])
+    asking = asyncio.create_task(approvals.ask(ApprovalRequested("rm", {}, call_id="call")))
+    await asyncio.sleep(0)
+    ending.set()
+    for _ in range(2):
+        with pytest.raises(NoSuchApproval):
+            approvals.answer("call", YES)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
 
 
 async def test_a_question_that_the_agent_gives_up_does_not_stay_open(open_house):

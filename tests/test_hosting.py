@@ -342,3 +342,27 @@ async def test_an_end_and_a_cancel_at_once_leave_nothing_behind(open_house):
         assert {m["type"] for m in await house.messages(second)} & TERMINAL
         assert "stream_end" in {m["type"] for m in await house.messages(third)}
         assert house.registry._hosting._called_early == {}
+
+
+async def test_a_run_that_was_cancelled_before_it_could_be_called_leaves_nothing_behind(house, puppet):
+    session = await house.session()
+    first, second = await ask(house, session, "one"), await ask(house, session, "two")
+    finish_run = house.rows.finish_run
+    committed, heard = asyncio.Event(), asyncio.Event()
+
+    async def answered_late(run_id, *args, **more):
+        ended = await finish_run(run_id, *args, **more)
+        if run_id == first.id:
+            committed.set()
+            await heard.wait()
+        return ended
+
+    house.rows.finish_run = answered_late
+    puppet.returns()
+    async with asyncio.timeout(PATIENCE):
+        await committed.wait()
+    await house.registry.cancel(ME, session, second.id)
+    assert (await house.messages(second))[-1]["type"] == "stream_cancelled"
+    heard.set()
+    await house.ended(first)
+    assert house.registry._hosting._called_early == {}

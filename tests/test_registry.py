@@ -147,6 +147,30 @@ async def test_cancelling_ends_the_run_with_what_was_said(house, puppet):
     assert puppet.left.is_set()
 
 
+async def test_a_run_can_be_cancelled_before_whoever_starts_it_has_heard_of_it(house, puppet):
+    session = await house.session()
+    start_run = house.rows.start_run
+    committed, heard = asyncio.Event(), asyncio.Event()
+
+    async def answered_late(*args):
+        started = await start_run(*args)
+        committed.set()
+        await heard.wait()
+        return started
+
+    house.rows.start_run = answered_late
+    starting = asyncio.create_task(house.registry.start(ME, session, NewMessage("Hello")))
+    async with asyncio.timeout(PATIENCE):
+        await committed.wait()
+        cancelling = asyncio.create_task(house.registry.cancel(ME, session))
+        await asyncio.wait({cancelling}, timeout=0.05)
+        heard.set()
+        started, cancelled = await starting, await cancelling
+    assert cancelled.id == started.run.id
+    assert (await house.ended(started.run)).status == RunStatus.CANCELLED
+    assert puppet.turns == [] or puppet.left.is_set()
+
+
 async def test_cancelling_again_changes_nothing(house):
     session = await house.session()
     run = await house.start(session)
