@@ -53,3 +53,12 @@ async def puppet(anyio_backend: str) -> Puppet:
 async def house(open_house: OpenHouse, puppet: Puppet) -> House:
     """A registry whose agent is `puppet`."""
     return await open_house(puppet)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many schedules were simulated."""
+    told = [dict(report.user_properties) for report in terminalreporter.getreports("passed") if report.when == "call"]
+    counted = [each for each in told if "schedules" in each]
+    if counted:
+        schedules, steps = (sum(each[what] for each in counted) for what in ("schedules", "steps"))
+        terminalreporter.write_line(f"{schedules:,} simulated schedules, {steps:,} steps")

@@ -362,7 +362,7 @@ async def test_a_run_that_was_cancelled_before_it_could_be_called_leaves_nothing
     async with asyncio.timeout(PATIENCE):
         await committed.wait()
     await house.registry.cancel(ME, session, second.id)
-    assert (await house.messages(second))[-1]["type"] == "stream_cancelled"
+    assert "stream_cancelled" in {m["type"] for m in await house.messages(second)}
     heard.set()
     await house.ended(first)
     assert house.registry._hosting._called_early == {}

@@ -1,15 +1,12 @@
 """A real database for every test of the sessions, in each kind that they run on."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from app.sessions.sql import SqlSessionStore, open_sessions
-
-NewDatabase = Callable[[Path], str]
-
-DATABASES: dict[str, NewDatabase] = {"sqlite": lambda folder: f"sqlite+aiosqlite:///{folder / 'sessions.db'}"}
+from app.sessions.base import SessionStore
+from tests.sessions.opening import DATABASES, open_store
 
 
 @pytest.fixture(params=DATABASES)
@@ -19,15 +16,15 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-async def store(url: str) -> AsyncIterator[SqlSessionStore]:
-    store = await open_sessions(url)
+async def store(url: str) -> AsyncIterator[SessionStore]:
+    store = await open_store(url)
     yield store
     await store.close()
 
 
 @pytest.fixture
-async def other_store(url: str, store: SqlSessionStore) -> AsyncIterator[SqlSessionStore]:
+async def other_store(url: str, store: SessionStore) -> AsyncIterator[SessionStore]:
     """Another process's view of the same database: connections and all of its own."""
-    other = await open_sessions(url)
+    other = await open_store(url)
     yield other
     await other.close()

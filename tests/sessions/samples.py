@@ -3,8 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from app.sessions.base import NewRun, OnConflict, Outcome, Run, RunStatus, Session
-from app.sessions.sql import SqlSessionStore
+from app.sessions.base import NewRun, OnConflict, Outcome, Run, RunStatus, Session, SessionStore
 
 AT = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
@@ -39,7 +38,7 @@ def an_outcome(status: RunStatus = RunStatus.COMPLETED, at: datetime = AT + SECO
     return Outcome(status=status, terminal=b"\x00end\xff", last_seq=7, output="Hi", at=at, **more)
 
 
-async def finished(store: SqlSessionStore, session_id: str, new: NewRun) -> Run:
+async def finished(store: SessionStore, session_id: str, new: NewRun) -> Run:
     run = (await store.start_run(session_id, new)).run
     assert await store.finish_run(run.id, an_outcome())
     return run

@@ -1,10 +1,11 @@
-"""What the SessionStore port promises, on real databases."""
+"""What the SessionStore port promises, on real databases, and on what simulations use in their place."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta, timezone
 from itertools import count
+from pathlib import Path
 
 import anyio
 import pytest
@@ -16,10 +17,22 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import IdempotencyMismatch, InvalidMessage, RunActive, RunNotFound, SessionNotFound
 from app.events import FileRef
-from app.sessions.base import Ended, Listing, NewRun, Outcome, Run, RunError, RunStatus, Started, Unfinished
+from app.sessions.base import (
+    Ended,
+    Listing,
+    NewRun,
+    Outcome,
+    Run,
+    RunError,
+    RunStatus,
+    SessionStore,
+    Started,
+    Unfinished,
+)
 from app.sessions.rows import of_new_run
-from app.sessions.sql import SqlSessionStore, open_sessions
+from app.sessions.sql import SqlSessionStore
 from app.sessions.tables import runs
+from tests.sessions.opening import STORES, open_store
 from tests.sessions.samples import AT, SECOND, a_run, a_session, an_outcome, finished
 
 pytestmark = pytest.mark.anyio
@@ -28,6 +41,12 @@ one_store_for_all_examples = settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 fresh = (f"{number:04}" for number in count())
+
+
+@pytest.fixture(params=STORES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a new, empty store is."""
+    return STORES[request.param](tmp_path)
 
 
 async def all_at_once(starts: Iterable[Awaitable[Started]]) -> list[Started | BaseException]:
@@ -51,13 +70,13 @@ async def walk(read: Callable[[str | None], Awaitable[Listing]]) -> tuple[list, 
 
 
 @pytest.mark.parametrize("title", [None, "Plans", ""])
-async def test_a_session_is_found_as_it_was_created(store: SqlSessionStore, title: str | None) -> None:
+async def test_a_session_is_found_as_it_was_created(store: SessionStore, title: str | None) -> None:
     session = a_session(title=title)
     await store.create_session(session)
     assert await store.get_session("ann", "s") == session
 
 
-async def test_a_session_of_another_principal_does_not_exist(store: SqlSessionStore) -> None:
+async def test_a_session_of_another_principal_does_not_exist(store: SessionStore) -> None:
     await store.create_session(a_session(principal="ann"))
     assert await store.get_session("bob", "s") is None
     assert (await store.list_sessions("bob", 10, None)).items == ()
@@ -65,7 +84,7 @@ async def test_a_session_of_another_principal_does_not_exist(store: SqlSessionSt
     assert await store.get_session("ann", "s") is not None
 
 
-async def test_times_come_back_in_utc_to_the_microsecond(store: SqlSessionStore) -> None:
+async def test_times_come_back_in_utc_to_the_microsecond(store: SessionStore) -> None:
     elsewhere = AT.astimezone(timezone(timedelta(hours=5, minutes=45)))
     await store.create_session(a_session(at=elsewhere))
     found = await store.get_session("ann", "s")
@@ -73,12 +92,12 @@ async def test_times_come_back_in_utc_to_the_microsecond(store: SqlSessionStore)
     assert (found.created_at, found.created_at.tzinfo) == (AT, UTC)
 
 
-async def test_a_time_without_a_zone_is_refused(store: SqlSessionStore) -> None:
+async def test_a_time_without_a_zone_is_refused(store: SessionStore) -> None:
     with pytest.raises(Exception, match="has no time zone"):
         await store.create_session(a_session(at=AT.replace(tzinfo=None)))
 
 
-async def test_deleting_a_session_removes_its_runs_and_archives_and_no_others(store: SqlSessionStore) -> None:
+async def test_deleting_a_session_removes_its_runs_and_archives_and_no_others(store: SessionStore) -> None:
     for session_id, run_id in (("s", "r1"), ("t", "r2")):
         await store.create_session(a_session(session_id))
         await finished(store, session_id, a_run(run_id))
@@ -90,14 +109,14 @@ async def test_deleting_a_session_removes_its_runs_and_archives_and_no_others(st
     assert (await store.get_run("t", "r2"), await store.get_archive("r2")) != (None, None)
 
 
-async def test_deleting_a_session_that_is_not_there_does_nothing(store: SqlSessionStore) -> None:
+async def test_deleting_a_session_that_is_not_there_does_nothing(store: SessionStore) -> None:
     await store.delete_session("ann", "nowhere")
 
 
 # Starting
 
 
-async def test_a_started_run_runs_and_is_found_as_it_was_asked_for(store: SqlSessionStore) -> None:
+async def test_a_started_run_runs_and_is_found_as_it_was_asked_for(store: SessionStore) -> None:
     await store.create_session(a_session())
     files = (FileRef(id="f1", name="a.txt"), FileRef(id="f2", name='"ü".pdf'))
     new = NewRun(id="r1", content="Look", images=2, files=files, host="h", at=AT)
@@ -118,7 +137,7 @@ async def test_a_started_run_runs_and_is_found_as_it_was_asked_for(store: SqlSes
     assert await store.get_active_run("s") == expected
 
 
-async def test_a_run_is_found_through_its_own_session_only(store: SqlSessionStore) -> None:
+async def test_a_run_is_found_through_its_own_session_only(store: SessionStore) -> None:
     for session_id in ("s", "t"):
         await store.create_session(a_session(session_id))
     await store.start_run("s", a_run())
@@ -126,7 +145,7 @@ async def test_a_run_is_found_through_its_own_session_only(store: SqlSessionStor
     assert await store.get_active_run("t") is None
 
 
-async def test_runs_are_numbered_by_session(store: SqlSessionStore) -> None:
+async def test_runs_are_numbered_by_session(store: SessionStore) -> None:
     for session_id in ("s", "t"):
         await store.create_session(a_session(session_id))
     for session_id, run_id in (("s", "a"), ("t", "b"), ("s", "c"), ("s", "d")):
@@ -135,12 +154,12 @@ async def test_runs_are_numbered_by_session(store: SqlSessionStore) -> None:
     assert list(await store.run_numbers("t")) == [(1, "b")]
 
 
-async def test_a_session_that_is_gone_starts_nothing(store: SqlSessionStore) -> None:
+async def test_a_session_that_is_gone_starts_nothing(store: SessionStore) -> None:
     with pytest.raises(SessionNotFound):
         await store.start_run("nowhere", a_run())
 
 
-async def test_a_second_run_is_refused_while_one_is_active(store: SqlSessionStore) -> None:
+async def test_a_second_run_is_refused_while_one_is_active(store: SessionStore) -> None:
     await store.create_session(a_session())
     await store.start_run("s", a_run("r1"))
     with pytest.raises(RunActive, match="r1"):
@@ -150,7 +169,7 @@ async def test_a_second_run_is_refused_while_one_is_active(store: SqlSessionStor
     assert (await store.start_run("s", a_run("r2"))).run.number == 2
 
 
-async def test_a_run_that_waits_is_active_too(store: SqlSessionStore) -> None:
+async def test_a_run_that_waits_is_active_too(store: SessionStore) -> None:
     await store.create_session(a_session())
     await put_row(store, a_run("waits"), number=1, status="queued")
     with pytest.raises(RunActive, match="waits"):
@@ -164,7 +183,7 @@ async def test_a_run_that_waits_is_active_too(store: SqlSessionStore) -> None:
     assert session.active_run == "runs"
 
 
-async def test_the_database_itself_refuses_a_second_running_run(store: SqlSessionStore) -> None:
+async def test_the_database_itself_refuses_a_second_running_run(store: SessionStore) -> None:
     await store.create_session(a_session())
     await put_row(store, a_run("r1"), number=1)
     with pytest.raises(IntegrityError):
@@ -174,19 +193,21 @@ async def test_the_database_itself_refuses_a_second_running_run(store: SqlSessio
 @pytest.mark.parametrize(
     ("key", "number"), [("same", 2), (None, 1), ("other", 1)], ids=["key", "number without key", "number with key"]
 )
-async def test_the_database_itself_refuses_a_second_use(store: SqlSessionStore, key: str | None, number: int) -> None:
+async def test_the_database_itself_refuses_a_second_use(store: SessionStore, key: str | None, number: int) -> None:
     await store.create_session(a_session())
     await put_row(store, a_run("r1", key="same"), number=1, status="completed")
     with pytest.raises(IntegrityError):
         await put_row(store, a_run("r2", key=key), number=number, status="completed")
 
 
-async def put_row(store: SqlSessionStore, new: NewRun, number: int, status: str = "running") -> None:
+async def put_row(store: SessionStore, new: NewRun, number: int, status: str = "running") -> None:
+    if not isinstance(store, SqlSessionStore):
+        pytest.skip("it has no rows that could be put in by hand")
     row = of_new_run("s", number, new, RunStatus(status))
     await store._database.write(AsyncConnection.execute, insert(runs).values(row))
 
 
-async def test_of_twenty_starts_at_once_one_wins(store: SqlSessionStore) -> None:
+async def test_of_twenty_starts_at_once_one_wins(store: SessionStore) -> None:
     await store.create_session(a_session())
     answers = await all_at_once(store.start_run("s", a_run(f"r{n}")) for n in range(20))
     assert [type(answer) for answer in answers].count(RunActive) == 19
@@ -195,7 +216,7 @@ async def test_of_twenty_starts_at_once_one_wins(store: SqlSessionStore) -> None
     assert list(await store.run_numbers("s")) == [(1, won.run.id)]
 
 
-async def test_two_stores_on_one_database_admit_one_run(store: SqlSessionStore, other_store: SqlSessionStore) -> None:
+async def test_two_stores_on_one_database_admit_one_run(store: SessionStore, other_store: SessionStore) -> None:
     for round_ in range(10):
         session_id = f"s{round_}"
         await store.create_session(a_session(session_id))
@@ -205,7 +226,7 @@ async def test_two_stores_on_one_database_admit_one_run(store: SqlSessionStore, 
 
 
 async def test_starts_in_different_sessions_do_not_refuse_each_other(
-    store: SqlSessionStore, other_store: SqlSessionStore
+    store: SessionStore, other_store: SessionStore
 ) -> None:
     for n in range(20):
         await store.create_session(a_session(f"s{n}"))
@@ -216,7 +237,7 @@ async def test_starts_in_different_sessions_do_not_refuse_each_other(
 # Idempotency
 
 
-async def test_a_retry_meets_the_run_that_its_key_started(store: SqlSessionStore) -> None:
+async def test_a_retry_meets_the_run_that_its_key_started(store: SessionStore) -> None:
     await store.create_session(a_session())
     first = await store.start_run("s", a_run("r1", key="k", body_hash="h"))
     assert await store.start_run("s", a_run("r2", key="k", body_hash="h")) == Started(run=first.run, created=False)
@@ -227,7 +248,7 @@ async def test_a_retry_meets_the_run_that_its_key_started(store: SqlSessionStore
 
 
 @pytest.mark.parametrize("ended", [False, True])
-async def test_a_key_used_with_another_body_is_refused(store: SqlSessionStore, ended: bool) -> None:
+async def test_a_key_used_with_another_body_is_refused(store: SessionStore, ended: bool) -> None:
     await store.create_session(a_session())
     await store.start_run("s", a_run("r1", key="k", body_hash="h"))
     if ended:
@@ -236,14 +257,14 @@ async def test_a_key_used_with_another_body_is_refused(store: SqlSessionStore, e
         await store.start_run("s", a_run("r2", key="k", body_hash="other"))
 
 
-async def test_keys_are_each_sessions_own(store: SqlSessionStore) -> None:
+async def test_keys_are_each_sessions_own(store: SessionStore) -> None:
     for session_id in ("s", "t"):
         await store.create_session(a_session(session_id))
     assert (await store.start_run("s", a_run("r1", key="k", body_hash="h"))).created
     assert (await store.start_run("t", a_run("r2", key="k", body_hash="other"))).created
 
 
-async def test_twenty_starts_with_one_key_create_one_run(store: SqlSessionStore, other_store: SqlSessionStore) -> None:
+async def test_twenty_starts_with_one_key_create_one_run(store: SessionStore, other_store: SessionStore) -> None:
     await store.create_session(a_session())
     answers = await all_at_once(
         (store, other_store)[n % 2].start_run("s", a_run(f"r{n}", key="k", body_hash="h")) for n in range(20)
@@ -270,7 +291,7 @@ async def test_twenty_starts_with_one_key_create_one_run(store: SqlSessionStore,
     ],
 )
 async def test_an_untitled_session_is_named_by_its_first_words(
-    store: SqlSessionStore, content: str, title: str | None
+    store: SessionStore, content: str, title: str | None
 ) -> None:
     await store.create_session(a_session())
     await store.start_run("s", a_run(content=content))
@@ -279,7 +300,7 @@ async def test_an_untitled_session_is_named_by_its_first_words(
     assert session.title == title
 
 
-async def test_a_title_stays(store: SqlSessionStore) -> None:
+async def test_a_title_stays(store: SessionStore) -> None:
     await store.create_session(a_session(title="Mine"))
     await store.start_run("s", a_run(content="Something else"))
     session = await store.get_session("ann", "s")
@@ -287,7 +308,7 @@ async def test_a_title_stays(store: SqlSessionStore) -> None:
     assert session.title == "Mine"
 
 
-async def test_starting_and_ending_a_run_updates_its_session(store: SqlSessionStore) -> None:
+async def test_starting_and_ending_a_run_updates_its_session(store: SessionStore) -> None:
     await store.create_session(a_session())
     await store.create_session(a_session("bystander"))
     await store.start_run("s", a_run(at=AT + SECOND))
@@ -313,7 +334,7 @@ async def test_starting_and_ending_a_run_updates_its_session(store: SqlSessionSt
         (RunStatus.INTERRUPTED, RunError("run_interrupted", "")),
     ],
 )
-async def test_an_ended_run_keeps_its_outcome(store: SqlSessionStore, status: RunStatus, error: RunError) -> None:
+async def test_an_ended_run_keeps_its_outcome(store: SessionStore, status: RunStatus, error: RunError) -> None:
     await store.create_session(a_session())
     await store.start_run("s", a_run())
     assert await store.finish_run("r1", an_outcome(status, error=error))
@@ -323,7 +344,7 @@ async def test_an_ended_run_keeps_its_outcome(store: SqlSessionStore, status: Ru
     assert await store.get_active_run("s") is None
 
 
-async def test_the_first_outcome_stands(store: SqlSessionStore) -> None:
+async def test_the_first_outcome_stands(store: SessionStore) -> None:
     await store.create_session(a_session())
     await store.start_run("s", a_run())
     assert await store.finish_run("r1", an_outcome(state={"turn": 1}))
@@ -335,7 +356,7 @@ async def test_the_first_outcome_stands(store: SqlSessionStore) -> None:
     assert await store.get_state("s") == {"turn": 1}
 
 
-async def test_of_outcomes_at_once_one_wins_whole(store: SqlSessionStore, other_store: SqlSessionStore) -> None:
+async def test_of_outcomes_at_once_one_wins_whole(store: SessionStore, other_store: SessionStore) -> None:
     await store.create_session(a_session())
     await store.start_run("s", a_run())
     outcomes = [
@@ -351,11 +372,11 @@ async def test_of_outcomes_at_once_one_wins_whole(store: SqlSessionStore, other_
     assert await store.get_state("s") == won.state
 
 
-async def test_a_run_that_never_was_cannot_end(store: SqlSessionStore) -> None:
+async def test_a_run_that_never_was_cannot_end(store: SessionStore) -> None:
     assert not await store.finish_run("nowhere", an_outcome())
 
 
-async def test_state_lasts_until_an_outcome_replaces_it(store: SqlSessionStore) -> None:
+async def test_state_lasts_until_an_outcome_replaces_it(store: SessionStore) -> None:
     await store.create_session(a_session())
     assert await store.get_state("s") == {}
     seen = []
@@ -367,7 +388,7 @@ async def test_state_lasts_until_an_outcome_replaces_it(store: SqlSessionStore) 
 
 
 @pytest.mark.parametrize("text", ["a\x00b", "half \ud83d", "\\u0000", "123", "", "null", "Привет 👋🏽"])
-async def test_any_text_is_kept_as_it_was(store: SqlSessionStore, text: str) -> None:
+async def test_any_text_is_kept_as_it_was(store: SessionStore, text: str) -> None:
     await store.create_session(a_session(title=text))
     await store.start_run("s", a_run(content=text))
     failed = Outcome(
@@ -384,7 +405,7 @@ async def test_any_text_is_kept_as_it_was(store: SqlSessionStore, text: str) -> 
 # Archives, and what a start-up finishes
 
 
-async def test_an_archive_is_kept_and_replaced(store: SqlSessionStore) -> None:
+async def test_an_archive_is_kept_and_replaced(store: SessionStore) -> None:
     await store.create_session(a_session())
     await finished(store, "s", a_run())
     assert await store.get_archive("r1") is None
@@ -393,16 +414,14 @@ async def test_an_archive_is_kept_and_replaced(store: SqlSessionStore) -> None:
         assert await store.get_archive("r1") == body
 
 
-async def test_an_archive_put_many_times_at_once_is_one_of_them(
-    store: SqlSessionStore, other_store: SqlSessionStore
-) -> None:
+async def test_an_archive_put_many_times_at_once_is_one_of_them(store: SessionStore, other_store: SessionStore) -> None:
     await store.create_session(a_session())
     await finished(store, "s", a_run())
     await asyncio.gather(*((store, other_store)[n % 2].put_archive("r1", b"%d" % n) for n in range(10)))
     assert await store.get_archive("r1") in {b"%d" % n for n in range(10)}
 
 
-async def test_a_deleted_run_is_not_archived(store: SqlSessionStore) -> None:
+async def test_a_deleted_run_is_not_archived(store: SessionStore) -> None:
     await store.create_session(a_session())
     await finished(store, "s", a_run())
     await store.delete_session("ann", "s")
@@ -411,7 +430,7 @@ async def test_a_deleted_run_is_not_archived(store: SqlSessionStore) -> None:
     assert await store.get_archive("r1") is None
 
 
-async def test_runs_without_an_archive_are_unfinished_oldest_first(store: SqlSessionStore) -> None:
+async def test_runs_without_an_archive_are_unfinished_oldest_first(store: SessionStore) -> None:
     for n in range(4):
         await store.create_session(a_session(f"s{n}"))
     await finished(store, "s0", a_run("archived", at=AT))
@@ -431,7 +450,7 @@ async def test_runs_without_an_archive_are_unfinished_oldest_first(store: SqlSes
 # Lists
 
 
-async def test_sessions_are_listed_newest_first_with_their_active_runs(store: SqlSessionStore) -> None:
+async def test_sessions_are_listed_newest_first_with_their_active_runs(store: SessionStore) -> None:
     for n in range(3):
         await store.create_session(a_session(f"s{n}", title="T", at=AT + n * SECOND))
     await store.start_run("s1", a_run("r1"))
@@ -443,7 +462,7 @@ async def test_sessions_are_listed_newest_first_with_their_active_runs(store: Sq
 @one_store_for_all_examples
 @given(ticks=st.lists(st.integers(0, 3), max_size=12), limit=st.integers(1, 5))
 async def test_pages_hold_every_session_once_however_many_share_a_time(
-    store: SqlSessionStore, ticks: list[int], limit: int
+    store: SessionStore, ticks: list[int], limit: int
 ) -> None:
     principal = next(fresh)
     created = [
@@ -458,7 +477,7 @@ async def test_pages_hold_every_session_once_however_many_share_a_time(
     assert lengths[-1] > 0 or not ticks
 
 
-async def test_a_session_created_meanwhile_moves_no_page(store: SqlSessionStore) -> None:
+async def test_a_session_created_meanwhile_moves_no_page(store: SessionStore) -> None:
     for n in range(4):
         await store.create_session(a_session(f"s{n}", at=AT + n * SECOND))
     first = await store.list_sessions("ann", 2, None)
@@ -470,7 +489,7 @@ async def test_a_session_created_meanwhile_moves_no_page(store: SqlSessionStore)
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 4, 5])
-async def test_pages_hold_every_run_once_in_order(store: SqlSessionStore, limit: int) -> None:
+async def test_pages_hold_every_run_once_in_order(store: SessionStore, limit: int) -> None:
     await store.create_session(a_session())
     for n in range(1, 5):
         await finished(store, "s", a_run(f"r{n}"))
@@ -480,7 +499,7 @@ async def test_pages_hold_every_run_once_in_order(store: SqlSessionStore, limit:
     assert max(lengths) <= limit
 
 
-async def test_a_cursor_of_another_list_is_refused(store: SqlSessionStore) -> None:
+async def test_a_cursor_of_another_list_is_refused(store: SessionStore) -> None:
     for n in range(2):
         await store.create_session(a_session(f"s{n}"))
         await finished(store, "s0", a_run(f"r{n}"))
@@ -495,7 +514,7 @@ async def test_a_cursor_of_another_list_is_refused(store: SqlSessionStore) -> No
 # Robustness
 
 
-async def test_calls_cancelled_anywhere_leave_whole_results(url: str, store: SqlSessionStore) -> None:
+async def test_calls_cancelled_anywhere_leave_whole_results(url: str, store: SessionStore) -> None:
     for n in range(30):
         await store.create_session(a_session(f"s{n}"))
 
@@ -515,7 +534,7 @@ async def test_calls_cancelled_anywhere_leave_whole_results(url: str, store: Sql
 
 
 async def test_a_start_whose_caller_went_away_is_carried_out_before_the_store_closes(
-    url: str, store: SqlSessionStore
+    url: str, store: SessionStore
 ) -> None:
     await store.create_session(a_session())
     caller = asyncio.create_task(store.start_run("s", a_run()))
@@ -527,7 +546,7 @@ async def test_a_start_whose_caller_went_away_is_carried_out_before_the_store_cl
         assert list(await again.run_numbers("s")) == [(1, "r1")]
 
 
-async def test_what_was_kept_is_found_after_a_restart(url: str, store: SqlSessionStore) -> None:
+async def test_what_was_kept_is_found_after_a_restart(url: str, store: SessionStore) -> None:
     await store.create_session(a_session())
     await store.start_run("s", a_run())
     await store.close()
@@ -537,8 +556,8 @@ async def test_what_was_kept_is_found_after_a_restart(url: str, store: SqlSessio
 
 
 @asynccontextmanager
-async def reopened(url: str) -> AsyncIterator[SqlSessionStore]:
-    store = await open_sessions(url)
+async def reopened(url: str) -> AsyncIterator[SessionStore]:
+    store = await open_store(url)
     try:
         yield store
     finally:
