@@ -48,7 +48,6 @@ from app.transports import (
     viewing,
     websocket,
 )
-from app.transports.access_log import AccessLog
 from app.transports.auth.authenticator import OPEN, Authenticator, Guard
 from app.transports.auth.jwt_tokens import JwtTokens
 from app.transports.auth.keys import ApiKeys
@@ -60,6 +59,7 @@ from app.transports.exposition import Exposition
 from app.transports.metrics import MetricsDoor
 from app.transports.origins import OriginMiddleware, Origins, cors
 from app.transports.sse import StreamOptions
+from app.transports.threshold import Threshold
 from app.uploads.desk import Limits, Uploads
 
 
@@ -105,7 +105,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
     async def provide_principal(scope: Scope) -> str:
         return scope["user"]  # type: ignore[no-any-return]
 
-    return Litestar(
+    app = Litestar(
         route_handlers=[Router(settings.base_path or "/", route_handlers=_routes())],
         lifespan=[lifespan],
         dependencies={
@@ -119,7 +119,7 @@ def create_app(settings: Settings | None = None) -> Litestar:
             "metrics_door": Provide(lambda: door, sync_to_thread=False),
         },
         state=State({"measures": measures}),
-        middleware=[AccessLog(), OriginMiddleware(origins), Guard()],
+        middleware=[OriginMiddleware(origins), Guard()],
         security=[{"bearer": []}],
         cors_config=cors(settings.allowed_origins),
         plugins=[CattrsPlugin(settings.max_json_depth)],
@@ -128,6 +128,8 @@ def create_app(settings: Settings | None = None) -> Litestar:
         logging_config=None,
         openapi_config=_openapi(settings.base_path),
     )
+    app.asgi_handler = Threshold(app.asgi_handler)
+    return app
 
 
 @asynccontextmanager

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
+from urllib.parse import quote
 
 import structlog
 from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.transports.auth.principals import ANYBODY
 
@@ -19,6 +17,8 @@ PROBE: Final = {"probe": True}
 
 _TOLD: Final = "runcast.told"
 _OK: Final = 200
+_AS_IT_IS: Final = "/:@!$&'()*+,;=~"
+_LONGEST: Final = 256
 
 
 def tell(scope: Any, **fields: Any) -> None:
@@ -26,37 +26,24 @@ def tell(scope: Any, **fields: Any) -> None:
     scope.setdefault(_TOLD, {}).update(fields)
 
 
-class AccessLog(ASGIMiddleware):
-    """Logs `request.answered`, `stream.closed` or `socket.closed`, with the seconds that each took."""
+def logged_path(scope: Any) -> str:
+    """The path as it is logged: in one line, of an end, and in letters that no terminal acts on."""
+    return quote(scope["path"], safe=_AS_IT_IS)[:_LONGEST]
 
-    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(path=scope["path"])  # whatever is logged on the way names it
-        began = time.monotonic()
-        status: int | None = None
-
-        async def noting(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await next_app(scope, receive, noting if scope["type"] == ScopeType.HTTP else send)
-        finally:
-            fields: dict[str, Any] = {"took": round(time.monotonic() - began, 4)}
-            if (caller := scope.get("user", ANYBODY)) != ANYBODY:
-                fields["principal"] = caller
-            told: dict[str, Any] = scope.get(_TOLD, {})  # type: ignore[assignment]
-            if scope["type"] == ScopeType.WEBSOCKET:
-                log.info("socket.closed", **fields, **told)
-            elif told:
-                log.info("stream.closed", method=scope["method"], status=status, **fields, **told)
-            else:
-                write = log.debug if status == _OK and _is_probe(scope) else log.info
-                write("request.answered", method=scope["method"], status=status, **fields)
+def log_answer(scope: Any, status: int | None, took: float) -> None:
+    """Write the line of a request, a stream or a socket, which took so many seconds."""
+    fields: dict[str, Any] = {"took": round(took, 4)}
+    if (caller := scope.get("user", ANYBODY)) != ANYBODY:
+        fields["principal"] = caller
+    told: dict[str, Any] = scope.get(_TOLD, {})
+    if scope["type"] == ScopeType.WEBSOCKET:
+        log.info("socket.closed", **fields, **told)
+    elif told:
+        log.info("stream.closed", method=scope["method"], status=status, **fields, **told)
+    else:
+        write = log.debug if status == _OK and _is_probe(scope) else log.info
+        write("request.answered", method=scope["method"], status=status, **fields)
 
 
 def _is_probe(scope: Any) -> bool:
