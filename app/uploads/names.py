@@ -23,8 +23,8 @@ _DEVICES: Final = re.compile(r"^(?i:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³
 
 def clean_name(name: str) -> str:
     """The last part of what the client calls the file, in normal form, without what can't be seen or means more."""
-    visible = "".join(each for each in unicodedata.normalize("NFC", name) if unicodedata.category(each) not in _UNSEEN)
-    last = re.split(r"[/\\\u2044\u2215\u29f8\uff0f\uff3c]", visible)[-1]
+    visible = "".join(each for each in name if unicodedata.category(each) not in _UNSEEN)
+    last = re.split(r"[/\\\u2044\u2215\u29f8\uff0f\uff3c]", unicodedata.normalize("NFC", visible))[-1]
     plain = _FORBIDDEN.sub("_", " ".join(last.split())).strip(" .")
     return _cut(_DEVICES.sub(r"_\g<0>", plain)) or _NAMELESS
 

@@ -39,6 +39,7 @@ def test_an_ordinary_name_stays(name):
         ("div\u2215ision.txt", "ision.txt"),
         ("lone\ud800.txt", "lone.txt"),
         ("e\u0301.txt", "é.txt"),
+        ("e\u202e\u0301.txt", "é.txt"),
         ("a  \t b.txt", "a b.txt"),
         ("what?*<|>.txt", "what_____.txt"),
         ("con", "_con"),
