@@ -41,6 +41,9 @@ _AHEAD = 256
 _TURN = 32
 """How often an agent that never waits lets everybody else have a turn."""
 
+_LEFT_BEHIND: Final[set[asyncio.Task[None]]] = set()
+"""Agents that would not stop. If nothing held them they would be collected while they wait, with a traceback each."""
+
 _STOP_GRACE = 5.0
 """Seconds that an agent has to stop after it was cancelled (P4.6)."""
 
@@ -204,6 +207,8 @@ class HostedRun:
             await asyncio.wait({speaking}, timeout=_STOP_GRACE)
             if not speaking.done():
                 log.warning("agent.would_not_stop", run_id=self.run.id)
+                _LEFT_BEHIND.add(speaking)
+                speaking.add_done_callback(_LEFT_BEHIND.discard)
 
     async def _flush(self) -> None:
         if not self._pending:

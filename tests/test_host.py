@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import logging
+import weakref
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -280,6 +282,32 @@ async def test_an_agent_that_takes_no_notice_of_its_cancellation_is_left_behind(
     release.set()
     await asyncio.sleep(0)
     assert await house.events(run) == log
+
+
+async def test_an_agent_that_was_left_behind_is_not_collected_while_it_waits(open_house, monkeypatch):
+    monkeypatch.setattr("app.host._STOP_GRACE", 0.01)
+    waits: weakref.WeakSet[asyncio.Future[None]] = weakref.WeakSet()
+    deaf = asyncio.Event()
+
+    async def agent(turn: Turn):
+        yield "so far"
+        while not waits or not next(iter(waits)).done():
+            with suppress(asyncio.CancelledError):
+                waits.clear()
+                waits.add(wait := asyncio.get_running_loop().create_future())
+                deaf.set()
+                await asyncio.shield(wait)
+
+    house = await open_house(agent)
+    run = await house.start(await house.session())
+    async with asyncio.timeout(PATIENCE):
+        await deaf.wait()
+    await house.registry.cancel(ME, run.session_id)
+    await house.ended(run)
+    gc.collect()
+
+    assert len(waits) == 1
+    next(iter(waits)).set_result(None)
 
 
 async def test_what_an_agent_says_while_it_is_being_stopped_is_discarded(open_house):

@@ -30,7 +30,7 @@ def answered(connection: socket.socket) -> bool:
 
 async def test_without_file_descriptors_newcomers_are_refused_quietly_until_there_are_some(launch: Launch) -> None:
     """Row 32: file descriptors are exhausted."""
-    gateway = launch(agent="faulty:agent")
+    gateway = launch(agent="faulty:agent", asked_for=("storage.failed",))
     async with gateway.client() as http:
         session = await new_session(http)
         async with watch_ws(gateway, session) as one, watch_sse(gateway, f"/sessions/{session}/events") as other:

@@ -83,10 +83,10 @@ class Nginx:
         return httpx.AsyncClient(base_url=self.url, timeout=20, verify=False)
 
 
-@pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     command = (str(Path(__file__).parent.parent / "fast_heartbeat.py"),)
-    gateway = Gateway(tmp_path, command, agent="faulty:agent", drain_timeout="0")
+    gateway = Gateway(tmp_path_factory.mktemp("behind"), command, agent="faulty:agent", drain_timeout="0")
     try:
         yield gateway.start()
     finally:
