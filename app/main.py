@@ -23,11 +23,11 @@ from app.agents.loader import Profiles, load_profiles
 from app.capacity import Capacity
 from app.dialects.native import Native
 from app.errors import ConfigurationError, StoreUnavailable
-from app.host import Stores
-from app.recovery import recover
+from app.hosting.ending import Stores
+from app.hosting.limits import RunLimits
+from app.hosting.recovery import recover
 from app.registry import RunRegistry
 from app.retention import Retention, SteadyClock
-from app.run_limits import RunLimits
 from app.runlog.archived import ArchivedLog
 from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog

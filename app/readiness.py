@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from app.errors import NotReady
-from app.host import Stores
+from app.hosting.ending import Stores
 from app.runlog.single_flight import SingleFlight
 
 log = structlog.get_logger()

@@ -16,22 +16,23 @@ from attrs import evolve
 
 from app.agents.base import Approval, File, Turn
 from app.agents.loader import Profiles
-from app.attendance import Attendance
 from app.capacity import Capacity, RunPlaces, Seats
-from app.conversation import NewMessage, turn_of
 from app.dialects.base import Dialect
 from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound
 from app.events import FileRef
-from app.feed import RunFeeds, SessionFeeds
-from app.host import Stores
-from app.hosting import Hosting
+from app.hosting.attendance import Attendance
+from app.hosting.conversation import NewMessage, turn_of
+from app.hosting.ending import Stores
+from app.hosting.host import Hosting
+from app.hosting.limits import RunLimits
 from app.position import Position
 from app.readiness import Readiness
-from app.run_limits import RunLimits
 from app.sessions.base import Listing, NewRun, Run, RunStatus, Session, Started
 from app.telemetry import RunWatch
 from app.uploads.desk import Uploads
-from app.viewer import Batches, Following, Numbered, Slice, Viewer
+from app.viewing.run_feed import RunFeeds
+from app.viewing.session_feed import SessionFeeds
+from app.viewing.viewer import Batches, Following, Numbered, Slice, Viewer
 
 T = TypeVar("T")
 

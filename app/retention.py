@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from app.errors import RunNotFound, StoreUnavailable
-from app.host import Stores
+from app.hosting.ending import Stores
 from app.sessions.base import Expired
 from app.uploads.desk import Uploads
 

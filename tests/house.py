@@ -14,15 +14,15 @@ from attrs import define, field
 from app.agents.base import Agent, File, Profile, Turn
 from app.agents.loader import Profiles
 from app.capacity import Capacity
-from app.conversation import NewMessage
 from app.dialects.base import Frame
 from app.dialects.native import Native
 from app.events import Event
-from app.host import Stores
+from app.hosting.conversation import NewMessage
+from app.hosting.ending import Stores
+from app.hosting.limits import RunLimits
+from app.hosting.recovery import recover
 from app.position import Position
-from app.recovery import recover
 from app.registry import RunRegistry
-from app.run_limits import RunLimits
 from app.runlog.archived import ArchivedLog
 from app.runlog.base import RunLog
 from app.runlog.memory import MemoryLog
@@ -30,7 +30,7 @@ from app.runlog.sqlite import SqliteLog
 from app.sessions.base import Run
 from app.sessions.sql import SqlSessionStore, open_sessions
 from app.uploads.desk import Limits, Uploads
-from app.viewer import Viewer
+from app.viewing.viewer import Viewer
 
 ME = "ada"
 PATIENCE = 10.0

@@ -6,8 +6,8 @@ import gc
 import pytest
 
 from app.capacity import Capacity, Seats
-from app.conversation import NewMessage
 from app.errors import Crowded, RateLimited, RunActive, SessionNotFound
+from app.hosting.conversation import NewMessage
 from app.position import Position
 from tests.conftest import OpenHouse
 from tests.house import ME, House, Puppet

@@ -12,8 +12,8 @@ from msgspec import UNSET
 
 from app import errors
 from app.dialects import messages
-from app.host import INTERRUPTED, unexpected
-from app.run_limits import RunLimits
+from app.hosting.ending import INTERRUPTED, unexpected
+from app.hosting.limits import RunLimits
 from app.transports.cattrs_plugin import tag_of
 from app.transports.commands import Command
 from app.transports.problems import _FRAMEWORK

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from app.agents.base import Message
-from app.conversation import NewMessage
 from app.errors import (
     Draining,
     IdempotencyMismatch,
@@ -15,6 +14,7 @@ from app.errors import (
     SessionNotFound,
 )
 from app.events import StreamEnd, TurnThinking
+from app.hosting.conversation import NewMessage
 from app.position import Position
 from app.sessions.base import RunStatus
 from tests.house import ME, PATIENCE, TERMINAL

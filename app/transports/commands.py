@@ -7,8 +7,8 @@ from typing import Any, Final, Literal, get_args
 from attrs import NOTHING, field, frozen
 
 from app.agents.base import Approval
-from app.conversation import NewMessage
 from app.errors import InvalidMessage, UnknownType
+from app.hosting.conversation import NewMessage
 from app.tracing.base import Cause
 from app.transports.bodies import (
     MAX_CALL_ID,

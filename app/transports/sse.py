@@ -31,7 +31,7 @@ from app.transports.cutting import Patience, cut
 from app.transports.parameters import After, LastEventId, Registry, RunEvent, start_of
 from app.transports.problems import declared
 from app.transports.viewing import Viewing
-from app.viewer import Viewer
+from app.viewing.viewer import Viewer
 
 log = structlog.get_logger()
 

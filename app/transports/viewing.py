@@ -15,7 +15,7 @@ from app.position import START, Position
 from app.telemetry import Telemetry
 from app.tracing.base import Cause, ConnectionSpan
 from app.transports.access_log import tell
-from app.viewer import Viewer
+from app.viewing.viewer import Viewer
 
 TRANSPORTS: Final = ("sse", "websocket")
 CUTS: Final = ("too_slow", "draining", "session_deleted", "rate_limited", "too_large", "failed")

@@ -55,7 +55,7 @@ from app.transports.parameters import After, start_of
 from app.transports.rates import Rate
 from app.transports.sse import StreamOptions
 from app.transports.viewing import Viewing
-from app.viewer import Viewer
+from app.viewing.viewer import Viewer
 
 log = structlog.get_logger()
 

@@ -9,12 +9,12 @@ from collections.abc import Callable
 from attrs import define, field
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.conversation import NewMessage
 from app.dialects.base import Frame
 from app.errors import Draining, QueueFull, RunActive, RunNotFound, SessionNotFound, StoreUnavailable
+from app.hosting.conversation import NewMessage
 from app.position import Position
 from app.sessions.base import OnConflict
-from app.viewer import Viewer
+from app.viewing.viewer import Viewer
 from tests.simulation.world import World
 
 ME = "ada"

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule
 
 from app.agents.base import Turn
-from app.conversation import NewMessage
 from app.errors import AgentError, IdempotencyMismatch, RunActive, RunNotFound, SessionNotFound
 from app.events import StreamEnd
+from app.hosting.conversation import NewMessage
 from app.position import Position
-from app.viewer import Viewer
+from app.viewing.viewer import Viewer
 from tests.simulation.agents import Company
 from tests.simulation.judge import PAGE
 from tests.simulation.people import ME

@@ -9,10 +9,10 @@ from typing import Any
 from app.agents.base import Profile
 from app.agents.loader import Profiles
 from app.dialects.native import Native
-from app.host import Stores
-from app.recovery import recover
+from app.hosting.ending import Stores
+from app.hosting.limits import RunLimits
+from app.hosting.recovery import recover
 from app.registry import RunRegistry
-from app.run_limits import RunLimits
 from app.runlog.archived import ArchivedLog
 from app.sessions.base import SessionStore
 from app.uploads.desk import Limits, Uploads

@@ -4,8 +4,8 @@ import base64
 
 import pytest
 
-from app.conversation import NewMessage
 from app.errors import InvalidMessage, UnknownType
+from app.hosting.conversation import NewMessage
 from app.transports.bodies import MAX_CONTENT, StartRun
 from app.transports.commands import (
     CancelCommand,

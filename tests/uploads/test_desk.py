@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from app.conversation import NewMessage
 from app.errors import Draining, IdempotencyMismatch, InvalidMessage, SessionNotFound, StorageFull, TooLarge
 from app.events import FileRef, RunStarted
+from app.hosting.conversation import NewMessage
 from app.uploads.desk import Claim
 from app.uploads.shelf import Incoming, Shelf
 from tests.house import LIMITS, ME, House, in_pieces

@@ -11,7 +11,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.agents.base import Turn
-from app.conversation import NewMessage
 from app.errors import AgentError, Fenced, MaxIterationsReached, StoreUnavailable
 from app.events import (
     ContextCompressed,
@@ -28,7 +27,8 @@ from app.events import (
     ToolStarted,
     Usage,
 )
-from app.host import insist
+from app.hosting.conversation import NewMessage
+from app.hosting.ending import insist
 from app.recorder import UNFINISHED
 from app.sessions.base import Run, RunError, RunStatus
 from tests.house import ME, PATIENCE, House
@@ -255,7 +255,7 @@ class Keeper:
 
 
 async def test_an_agent_that_takes_no_notice_of_its_cancellation_is_left_behind(open_house, monkeypatch):
-    monkeypatch.setattr("app.host._STOP_GRACE", 0.01)
+    monkeypatch.setattr("app.hosting.run._STOP_GRACE", 0.01)
     release, deaf = asyncio.Event(), asyncio.Event()
 
     async def agent(turn: Turn):
@@ -285,7 +285,7 @@ async def test_an_agent_that_takes_no_notice_of_its_cancellation_is_left_behind(
 
 
 async def test_an_agent_that_was_left_behind_is_not_collected_while_it_waits(open_house, monkeypatch):
-    monkeypatch.setattr("app.host._STOP_GRACE", 0.01)
+    monkeypatch.setattr("app.hosting.run._STOP_GRACE", 0.01)
     waits: weakref.WeakSet[asyncio.Future[None]] = weakref.WeakSet()
     deaf = asyncio.Event()
 
@@ -369,7 +369,7 @@ async def test_when_a_viewer_sees_the_terminal_the_row_has_ended_and_the_next_me
 
 
 async def test_a_run_outlasts_a_failing_store(open_house, puppet, monkeypatch):
-    monkeypatch.setattr("app.host._LONGEST_RETRY", 0.01)
+    monkeypatch.setattr("app.hosting.ending._LONGEST_RETRY", 0.01)
     house = await open_house(puppet)
     append, failures = house.log.append, [StoreUnavailable("disk full"), OSError("disk full")]
 

@@ -6,9 +6,9 @@ Retention trims a session from its beginning, so that of its logs the first ones
 from __future__ import annotations
 
 from app.errors import Gap
-from app.feed import SessionFeed
 from app.position import Position
 from app.runlog.base import RunLog
+from app.viewing.session_feed import SessionFeed
 
 
 class Extents:

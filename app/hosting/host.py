@@ -13,14 +13,15 @@ import structlog
 from attrs import frozen
 
 from app.agents.base import Agent, Turn
-from app.attendance import Attendance
 from app.errors import Fenced, RunNotFound
 from app.events import RunCancelled, Terminal
-from app.feed import SessionFeeds
-from app.host import INTERRUPTED, HostedRun, Stores, close_log, insist, outcome_of, recorder_of
-from app.run_limits import RunLimits
+from app.hosting.attendance import Attendance
+from app.hosting.ending import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of
+from app.hosting.limits import RunLimits
+from app.hosting.run import HostedRun
 from app.sessions.base import NewRun, Outcome, Run, RunStatus, Started
 from app.telemetry import RunWatch
+from app.viewing.session_feed import SessionFeeds
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -8,32 +8,23 @@ out here, so that neither a crash nor an agent that will not stop can leave a ru
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Awaitable, Callable
-from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import structlog
-from attrs import Factory, frozen
 
 from app.agents.base import Agent, Approval, Turn
-from app.approvals import Approvals
-from app.errors import AgentError, Fenced, RunNotFound, StoreUnavailable
-from app.events import Event, RunCancelled, RunFailed, RunInput, RunStarted, StreamEnd, Terminal
-from app.recorder import Recorder
+from app.errors import AgentError, Fenced, RunNotFound
+from app.events import Event, RunFailed, StreamEnd, Terminal
+from app.hosting.approvals import Approvals
+from app.hosting.ending import Decide, Stores, close_log, insist, outcome_of, recorder_of, unexpected
+from app.hosting.limits import Allowance, RunLimits, Timekeeper
 from app.recorder_values import agents_own
-from app.run_limits import Allowance, RunLimits, Timekeeper
-from app.runlog.archived import ArchivedLog
-from app.runlog.codec import encode_event
-from app.sessions.base import Outcome, Run, RunError, RunStatus, SessionStore
-from app.telemetry import RunWatch, Telemetry
+from app.sessions.base import Outcome, Run
+from app.telemetry import RunWatch
 
 log = structlog.get_logger()
-T = TypeVar("T")
-
-INTERRUPTED: Final = RunFailed("run_interrupted", "the server stopped while this run was in progress")
-"""How a run ends that its host could not see through (P7.1)."""
 
 _AHEAD = 256
 """Events that an agent may have said before they are in its log; then it waits."""
@@ -46,28 +37,6 @@ _LEFT_BEHIND: Final[set[asyncio.Task[None]]] = set()
 
 _STOP_GRACE = 5.0
 """Seconds that an agent has to stop after it was cancelled (P4.6)."""
-
-_LONGEST_RETRY = 5.0
-
-
-@frozen
-class Stores:
-    """Where a run is kept: its log, and its row; and who else is told of it."""
-
-    log: ArchivedLog
-    sessions: SessionStore
-    clock: Callable[[], datetime]
-    telemetry: Telemetry = Factory(Telemetry)
-
-
-def recorder_of(run: Run) -> Recorder:
-    """A recorder at the beginning of `run`."""
-    asked = RunInput(run.content, run.images, run.files)
-    return Recorder(RunStarted(run.id, run.session_id, asked, run.started_at or run.created_at))
-
-
-Decide = Callable[[Run, Outcome], Awaitable[bool]]
-"""Writes how a run ended to its row; False if somebody had done so before."""
 
 
 class HostedRun:
@@ -258,78 +227,6 @@ class HostedRun:
             return decided
 
         await close_log(self._stores, self.run, outcome, self._next_seq, self._closing, decide)
-
-
-def outcome_of(
-    terminal: Event, *, last_seq: int, output: str, at: datetime, state: dict[str, Any] | None = None
-) -> Outcome:
-    """What a run's row says of its end: the answer is the terminal's own where it has one, else the text so far."""
-    body = encode_event(terminal)
-    match terminal:
-        case StreamEnd():
-            return Outcome(RunStatus.COMPLETED, body, last_seq, terminal.full_content, at, state=state)
-        case RunCancelled():
-            return Outcome(RunStatus.CANCELLED, body, last_seq, terminal.content, at, state=state)
-        case RunFailed():
-            status = RunStatus.INTERRUPTED if terminal.code == INTERRUPTED.code else RunStatus.FAILED
-            error = RunError(terminal.code, terminal.message)
-            return Outcome(status, body, last_seq, output, at, error=error, state=state)
-        case _:
-            raise TypeError(f"{type(terminal).__name__} ends no run")
-
-
-async def close_log(
-    stores: Stores, run: Run, outcome: Outcome, first_seq: int, closing: list[Event], decide: Decide
-) -> None:
-    """Decide the run's end in its row, then show it, then archive: whoever sees the terminal finds the row ended."""
-    if not await decide(run, outcome):
-        log.warning("run.ended_elsewhere", run_id=run.id)
-        return
-    code = outcome.error.code if outcome.error else ""
-    stores.telemetry.measures.end(outcome.status, code)
-    await show_and_archive(stores, run.id, first_seq, closing)
-    log.info(
-        "run.ended",
-        run_id=run.id,
-        session_id=run.session_id,
-        status=str(outcome.status),
-        **({"code": code} if code else {}),
-        events=outcome.last_seq,
-        took=round((outcome.at - (run.started_at or run.created_at)).total_seconds(), 3),
-    )
-
-
-async def show_and_archive(stores: Stores, run_id: str, first_seq: int, closing: list[Event]) -> None:
-    """Write the events that close a log, the terminal last, and put the log away."""
-    await insist(lambda: stores.log.append(run_id, first_seq, closing, closed=True), run_id=run_id)
-    await insist(lambda: stores.log.archive(run_id), run_id=run_id)
-
-
-async def insist(step: Callable[[], Awaitable[T]], *, run_id: str) -> T:
-    """Repeat a storage step, which is all or nothing, until the storage takes it.
-
-    Raises:
-        Fenced, RunNotFound: the log is somebody else's, or gone; repeating is no use.
-    """
-    delay = 0.1
-    while True:
-        try:
-            return await step()
-        except (Fenced, RunNotFound):
-            raise
-        except StoreUnavailable as error:
-            log.error("storage.failed", run_id=run_id, retry_in=delay, reason=str(error))  # noqa: TRY400 - no fault here
-        except Exception:  # whatever it is, the run must not be lost
-            log.exception("storage.failed", run_id=run_id, retry_in=delay)
-        await asyncio.sleep(delay)
-        delay = min(delay * 2, _LONGEST_RETRY)
-
-
-def unexpected(error: BaseException, **context: str) -> RunFailed:
-    """The terminal of an exception that nobody raised on purpose: its text goes to the log alone (P6.5)."""
-    incident = secrets.token_hex(8)
-    log.error("agent.crashed", incident=incident, exc_info=error, **context)
-    return RunFailed("internal_error", "the agent failed unexpectedly", incident)
 
 
 def _storable(state: dict[str, Any], run_id: str) -> dict[str, Any] | None:

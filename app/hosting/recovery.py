@@ -8,7 +8,7 @@ import structlog
 
 from app.errors import RunNotFound
 from app.events import Terminal
-from app.host import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of, show_and_archive
+from app.hosting.ending import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of, show_and_archive
 from app.recorder import Recorder
 from app.runlog.codec import decode_event
 from app.sessions.base import Outcome, Run, Unfinished

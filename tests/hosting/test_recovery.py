@@ -14,9 +14,9 @@ from app.events import (
     ToolEvent,
     ToolStarted,
 )
-from app.host import INTERRUPTED
+from app.hosting.ending import INTERRUPTED
+from app.hosting.recovery import recover
 from app.recorder import UNFINISHED
-from app.recovery import recover
 from app.runlog.archived import ArchivedLog
 from app.sessions.base import RunStatus
 from tests.house import ME, PATIENCE, Puppet

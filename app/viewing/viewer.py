@@ -18,13 +18,14 @@ from attrs import frozen
 from app.capacity import Seat
 from app.dialects.base import Batch, Dialect, Frame
 from app.errors import Gap, SessionNotFound
-from app.extents import Extents
-from app.feed import Ear, RunFeed, RunFeeds, SessionFeed
 from app.measures import Measures
 from app.position import Position
 from app.runlog.base import Page, RunLog
 from app.runlog.cursor import Cursor
 from app.sessions.base import Waiting
+from app.viewing.extents import Extents
+from app.viewing.run_feed import RunFeed, RunFeeds
+from app.viewing.session_feed import Ear, SessionFeed
 
 Batches = AsyncGenerator[Batch, None]
 

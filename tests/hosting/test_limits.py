@@ -17,7 +17,7 @@ from app.events import (
     ToolStarted,
     TurnThinking,
 )
-from app.run_limits import Allowance, RunLimits
+from app.hosting.limits import Allowance, RunLimits
 from app.runlog.codec import encode_event
 from app.sessions.base import RunStatus
 from tests.house import ME
@@ -56,7 +56,7 @@ async def test_a_run_whose_agent_says_nothing_is_ended(open_house):
 
 
 async def test_an_agent_that_swallows_its_cancellation_is_ended_all_the_same(open_house, monkeypatch):
-    monkeypatch.setattr("app.host._STOP_GRACE", 0.01)
+    monkeypatch.setattr("app.hosting.run._STOP_GRACE", 0.01)
     release = asyncio.Event()
 
     async def agent(turn: Turn):

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from app.agents.base import Message, Turn
-from app.conversation import NewMessage
 from app.errors import Draining, QueueFull, RunActive, SessionNotFound
 from app.events import RunCancelled, RunFailed, RunStarted
+from app.hosting.conversation import NewMessage
 from app.sessions.base import MAX_WAITING, RunStatus
 from tests.house import ME, PATIENCE, TERMINAL
 
@@ -151,7 +151,7 @@ async def test_an_interrupting_message_cancels_the_run_in_progress_and_goes_befo
 
 
 async def test_an_agent_that_will_not_stop_is_not_waited_for_for_ever(open_house, monkeypatch):
-    monkeypatch.setattr("app.host._STOP_GRACE", 0.01)
+    monkeypatch.setattr("app.hosting.run._STOP_GRACE", 0.01)
     release = asyncio.Event()
 
     async def agent(turn: Turn):

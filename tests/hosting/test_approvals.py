@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from app.agents.base import Approval, Turn
-from app.approvals import Approvals
 from app.errors import NoSuchApproval, RunNotFound, SessionNotFound
 from app.events import ApprovalRequested, ApprovalResolved, StreamEnd, ToolEvent, ToolStarted
+from app.hosting.approvals import Approvals
 from tests.house import ME, PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -214,7 +214,7 @@ async def test_a_turn_that_nobody_performs_has_nobody_to_ask():
 
 
 async def test_who_asks_after_the_end_hears_no(open_house, monkeypatch):
-    monkeypatch.setattr("app.host._STOP_GRACE", 0.01)
+    monkeypatch.setattr("app.hosting.run._STOP_GRACE", 0.01)
     late: asyncio.Queue[Approval] = asyncio.Queue()
     ended = asyncio.Event()
 

@@ -1,0 +1,1 @@
+"""Who executes runs: accepting them, performing them in their turn, ending them whatever happens."""
