@@ -10,14 +10,17 @@ from app.agents.base import Turn
 
 
 async def agent(turn: Turn) -> AsyncGenerator[str]:
-    """`<how many> <how many a second>`, 0 for as fast as they are taken; or `blocks`, for how many are allocated."""
+    """`<how many> <how many a second> [<with how many characters beside it>]`, 0 for as fast as they are taken.
+
+    Or `blocks`: how many blocks of memory the interpreter has allocated.
+    """
     if turn.content == "blocks":
         gc.collect()
         yield str(sys.getallocatedblocks())
         return
-    count, rate = map(int, turn.content.split())
+    count, rate, beside = map(int, (*turn.content.split(), 0)[:3])
     began = time.monotonic()
     for number in range(count):
         if rate and (ahead := began + number / rate - time.monotonic()) > 0:
             await asyncio.sleep(ahead)
-        yield f"{number}@{time.monotonic():.6f} "
+        yield f"{number}@{time.monotonic():.6f} {'.' * beside}"
