@@ -40,16 +40,18 @@ def _at_most(high: float) -> Callable[[Any, Attribute[Any], float], None]:
     return check
 
 
-_SHORTEST_SECRET: Final = 32
-_FEWEST_CHARACTERS: Final = 8
+_FEWEST_CHARACTERS: Final = 4
 
 
-def _is_secret(_: Any, attribute: Attribute[Any], value: str | None) -> None:
-    if value is None:
-        return
-    if len(value.encode()) < _SHORTEST_SECRET or len(set(value)) < _FEWEST_CHARACTERS:  # and it is not shown
-        name = f"{PREFIX}{attribute.name.upper()}"
-        raise ValueError(f"{name} must be {_SHORTEST_SECRET} bytes of random text or more: `openssl rand -hex 32`")
+def _secret(shortest: int) -> Callable[[Any, Attribute[Any], str | None], None]:
+    def check(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+        if value is None:
+            return
+        if len(value.encode()) < shortest or len(set(value)) < _FEWEST_CHARACTERS:  # and it is not shown
+            name = f"{PREFIX}{attribute.name.upper()}"
+            raise ValueError(f"{name} must be {shortest} bytes of random text or more: `openssl rand -hex 32`")
+
+    return check
 
 
 def _is_bearer(_: Any, attribute: Attribute[Any], value: str | None) -> None:
@@ -131,12 +133,12 @@ class Settings:
     auth: Literal["none", "keys", "jwt"] = "none"
     api_keys: tuple[str, ...] = field(factory=tuple, repr=False)
     api_keys_file: Path | None = None
-    jwt_secret: str | None = field(default=None, repr=False, validator=_is_secret)
+    jwt_secret: str | None = field(default=None, repr=False, validator=_secret(32))
     jwt_keys_file: Path | None = None
     jwt_audience: str | None = None
     jwt_issuer: str | None = None
-    secret: str | None = field(default=None, repr=False, validator=_is_secret)
-    metrics_token: str | None = field(default=None, repr=False, validator=[_is_secret, _is_bearer])
+    secret: str | None = field(default=None, repr=False, validator=_secret(16))
+    metrics_token: str | None = field(default=None, repr=False, validator=[_secret(32), _is_bearer])
     token: str | None = field(default=None, repr=False)
     max_message_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least(1024))
     max_json_depth: int = field(default=32, validator=_at_least(4))
