@@ -31,8 +31,8 @@ def keyed(launch: Launch, **settings: str) -> Gateway:
 
 
 def token(key: Any = SECRET, algorithm: str = "HS256", *, headers: dict[str, Any] | None = None, **claims: Any) -> str:
-    """A JWT of Ada's that is good for a minute, save for what the claims say; one that is None is left out."""
-    said = {"sub": "ada", "exp": int(time.time()) + 60, **claims}
+    """A JWT of Ada's that is good for an hour, save for what the claims say; one that is None is left out."""
+    said = {"sub": "ada", "exp": int(time.time()) + 3600, **claims}
     return jwt.encode({k: v for k, v in said.items() if v is not None}, key, algorithm, headers=headers)
 
 
