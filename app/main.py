@@ -156,7 +156,7 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
         try:
             await recover(stores)
         except StoreUnavailable as error:
-            raise ConfigurationError(f"the events in {settings.data_dir} can't be read: {error}") from error
+            raise ConfigurationError(f"the events in {settings.data_dir} can't be used: {error}") from error
         uploads = Uploads(settings.data_dir / "files", rows, _upload_limits(settings), stores.clock)
         stack.push_async_callback(uploads.close)
         await uploads.recover()

@@ -174,17 +174,21 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
         yield launch_
 
 
-async def refusal(*arguments: str, **settings: str) -> str:
-    """What `runcast serve` says as it refuses to start."""
+async def refused_start(*arguments: str, **settings: str) -> list[str]:
+    """The lines that `runcast serve` writes before it gives up starting."""
     command = [sys.executable, "-m", "app", "serve", *arguments]
     done = await asyncio.to_thread(
         subprocess.run, command, env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode not in (0, None)
     assert done.stdout == ""
-    lines = done.stderr.splitlines()
-    assert len(lines) == 1, done.stderr
-    return lines[0]
+    return done.stderr.splitlines()
+
+
+async def refusal(*arguments: str, **settings: str) -> str:
+    """What `runcast serve` says as it refuses to start, which is one line."""
+    (line,) = await refused_start(*arguments, **settings)
+    return line
 
 
 class LogPage(msgspec.Struct):

@@ -34,12 +34,17 @@ _LONGEST_RETRY = 5.0
 
 @frozen
 class Stores:
-    """Where a run is kept: its log, and its row; and who else is told of it."""
+    """Where a run is kept: its log, and its row; and who else is told of it.
+
+    Attributes:
+        tries: how often the end of a run is offered to a storage that does not take it; None is until it does.
+    """
 
     log: ArchivedLog
     sessions: SessionStore
     clock: Callable[[], datetime]
     telemetry: Telemetry = Factory(Telemetry)
+    tries: int | None = None
 
 
 def recorder_of(run: Run) -> Recorder:
@@ -93,23 +98,27 @@ async def close_log(
 
 async def show_and_archive(stores: Stores, run_id: str, first_seq: int, closing: list[Event]) -> None:
     """Write the events that close a log, the terminal last, and put the log away."""
-    await insist(lambda: stores.log.append(run_id, first_seq, closing, closed=True), run_id=run_id)
-    await insist(lambda: stores.log.archive(run_id), run_id=run_id)
+    await insist(lambda: stores.log.append(run_id, first_seq, closing, closed=True), run_id=run_id, tries=stores.tries)
+    await insist(lambda: stores.log.archive(run_id), run_id=run_id, tries=stores.tries)
 
 
-async def insist(step: Callable[[], Awaitable[T]], *, run_id: str) -> T:
-    """Repeat a storage step, which is all or nothing, until the storage takes it.
+async def insist(step: Callable[[], Awaitable[T]], *, run_id: str, tries: int | None = None) -> T:
+    """Repeat a storage step, which is all or nothing, until the storage takes it, or has refused it `tries` times.
 
     Raises:
         Fenced, RunNotFound: the log is somebody else's, or gone; repeating is no use.
+        StoreUnavailable: it was refused that often.
     """
-    delay = 0.1
+    delay, tried = 0.1, 0
     while True:
+        tried += 1
         try:
             return await step()
         except (Fenced, RunNotFound):
             raise
         except StoreUnavailable as error:
+            if tried == tries:
+                raise
             log.error("storage.failed", run_id=run_id, retry_in=delay, reason=str(error))  # noqa: TRY400 - no fault here
         except Exception:  # whatever it is, the run must not be lost
             log.exception("storage.failed", run_id=run_id, retry_in=delay)

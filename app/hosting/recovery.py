@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import structlog
+from attrs import evolve
 
 from app.errors import RunNotFound
 from app.events import Terminal
@@ -16,10 +17,17 @@ from app.sessions.base import Outcome, Run, Unfinished
 log = structlog.get_logger()
 
 _PAGE = 1000
+_TRIES = 5
+"""A start that waited for ever would say nothing, and could not be stopped."""
 
 
 async def recover(stores: Stores) -> int:
-    """Finish what is unfinished, oldest first; the answer is how many runs there were."""
+    """Finish what is unfinished, oldest first; the answer is how many runs there were.
+
+    Raises:
+        StoreUnavailable: the storage can't be read, or takes nothing, as when the disk is full.
+    """
+    stores = evolve(stores, tries=_TRIES)
     unfinished = await stores.sessions.unfinished_runs()
     for left in unfinished:
         await _finish(stores, left)
@@ -56,7 +64,9 @@ async def _finish(stores: Stores, left: Unfinished) -> None:
 
 async def _decide(stores: Stores, run: Run, outcome: Outcome) -> bool:
     # What waited behind it is unfinished itself: whoever accepted it is gone.
-    ended = await insist(lambda: stores.sessions.finish_run(run.id, outcome, promote=False), run_id=run.id)
+    ended = await insist(
+        lambda: stores.sessions.finish_run(run.id, outcome, promote=False), run_id=run.id, tries=stores.tries
+    )
     return ended is not None
 
 

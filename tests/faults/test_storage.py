@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway import Gateway, Launch, every_event, log_of, new_session, refusal, start
+from tests.gateway import Gateway, Launch, every_event, log_of, new_session, refusal, refused_start, start
 from tests.watching import PATIENCE, Item, Watch, logged, rise, says, story, watch, watch_ws
 
 pytestmark = pytest.mark.anyio
@@ -134,6 +134,27 @@ async def test_a_file_that_the_disk_has_no_room_for_is_refused_and_takes_no_room
     assert (large.status_code, large.json()["code"], left) == (507, "storage_full", [])
     assert (none.status_code, none.json()["code"]) == (507, "storage_full")
     assert (small.status_code, again.status_code) == (201, 201)
+
+
+async def test_a_start_on_a_full_disk_says_so_and_the_next_one_finishes_what_was_left(
+    launch: Launch, small_disk: SmallDisk
+) -> None:
+    """Row 10: the disk is full, and the server is killed and started."""
+    gateway = launch(agent="faulty:agent", data_dir=str(small_disk.path), asked_for=("storage.failed",))
+    session, run, seen = await killed_in_a_run(gateway)
+    small_disk.fill()
+
+    said = await refused_start("--port", "0", data_dir=str(small_disk.path))
+    assert str(small_disk.path) in said[-1]
+    assert "full" in said[-1]
+    assert not any("Traceback" in line for line in said)
+
+    small_disk.free()
+    gateway.start()
+    async with gateway.client() as http:
+        log = [Item.of(raw) for raw in await every_event(http, session, run)]
+    assert log[-1].message["code"] == "run_interrupted"
+    assert story(log[: len(seen)]) == story(seen)
 
 
 async def test_another_process_that_writes_is_waited_for_and_nobody_notices(launch: Launch) -> None:
