@@ -16,9 +16,11 @@ from app.events import Event
 
 _RUN_S: Final = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _FIRST_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_LAG: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16384)
 _COMMIT_S: Final = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
+
+_REMEMBERED: Final = 1000
+"""How many runs are remembered that were executed lately."""
 
 _FAILED: Final = ("agent_error", "max_iterations", "deadline_exceeded", "agent_idle", "log_full", "internal_error")
 _ENDINGS: Final = (
@@ -73,11 +75,13 @@ class ViewerCount:
 
     Attributes:
         transport, dialect: how it is spoken to.
+        behind: asked for how many events it has still to be given.
         sent: messages handed to its transport so far.
     """
 
     transport: str
     dialect: str
+    behind: Callable[[], int] = lambda: 0
     sent: int = 0
 
 
@@ -97,7 +101,7 @@ class Measures:
         viewers: the viewers that are open now.
         viewed: viewers that were opened, by (transport, dialect).
         sent: messages to viewers that have gone, by (transport, dialect).
-        lag: events that viewers found when they came for more, having had all there was before.
+        tails: the last seqs of the runs that are executed now, by run id.
         gaps: positions that could not be honoured (P3.6).
         resumes: viewers that began after a position which they brought along, by transport.
         cuts: viewers whose stream was ended from this side before its natural end, by (transport, reason).
@@ -116,7 +120,8 @@ class Measures:
     viewers: set[ViewerCount] = field(init=False, default=Factory(set))
     viewed: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
     sent: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
-    lag: Histogram = field(init=False, default=Factory(lambda: Histogram(_LAG)))
+    tails: dict[str, int] = field(init=False, default=Factory(dict[str, int]))
+    _last_tails: dict[str, int] = field(init=False, default=Factory(dict[str, int]))
     gaps: int = field(init=False, default=0)
     resumes: Counter[str] = field(init=False, default=Factory(Counter))
     cuts: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
@@ -130,6 +135,16 @@ class Measures:
         self.resumes[transport] += 0
         for reason in cuts:
             self.cuts[transport, reason] += 0
+
+    def tail(self, run_id: str) -> int:
+        """The last seq of a run that is executed, or was lately; 0 of any other."""
+        return self.tails.get(run_id) or self._last_tails.get(run_id, 0)
+
+    def leave(self, run_id: str) -> None:
+        """A run is executed no more; its viewers may not have had all of it yet."""
+        self._last_tails[run_id] = self.tails.pop(run_id)
+        if len(self._last_tails) > _REMEMBERED:
+            del self._last_tails[next(iter(self._last_tails))]
 
     def end(self, status: str, code: str) -> None:
         """Count a run that has ended; agents may make up codes of their own, which count as one."""

@@ -42,6 +42,8 @@ class RunWatch:
         self._first_said: float | None = None
         self._span = telemetry.tracing.run(run, profile, cause)
         self._over = False
+        self._run_id = run.id
+        self._measures.tails[run.id] = 0
         self._measures.running += 1
 
     def context(self) -> Context:
@@ -50,6 +52,7 @@ class RunWatch:
 
     def appended(self, events: Sequence[Event]) -> None:
         """Told of every append once it is durable."""
+        self._measures.tails[self._run_id] += len(events)
         if self._first_said is not None:
             return
         passed = self._since(self._clock())
@@ -64,11 +67,13 @@ class RunWatch:
         """How it ended is decided."""
         self._measures.run_seconds.observe(self._since(outcome.at))
         self._span.end(outcome.status, terminal, events=outcome.last_seq, first_said=self._first_said)
+        self._measures.tails[self._run_id] = outcome.last_seq
         self._over = True
         self._measures.running -= 1
 
     def close(self) -> None:
         """It is executed no more; unless `ended` was told how, somebody else has ended it."""
+        self._measures.leave(self._run_id)
         if not self._over:
             self._over = True
             self._measures.running -= 1

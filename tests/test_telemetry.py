@@ -42,6 +42,41 @@ async def test_the_first_event_and_the_agents_first_are_timed_once(house: House,
     assert sum(measures.run_seconds.counts) == 1
 
 
+async def test_a_viewer_is_behind_by_what_was_appended_since_it_was_given_some(house: House, puppet: Puppet) -> None:
+    run = await house.start(await house.session())
+    async with house.watch_run(run) as idle, house.watch_run(run) as busy:
+        await idle.until("stream_start")
+        before = idle.viewer.behind
+        for word in ("one ", "two ", "three "):
+            puppet.says(word)
+            await busy.until("stream_delta")
+        during = idle.viewer.behind, busy.viewer.behind
+        puppet.returns()
+        await busy.rest()
+        ended = idle.viewer.behind
+        await idle.rest()
+        after = idle.viewer.behind
+
+    assert before == 0
+    assert during == (4, 0)
+    assert ended == 6
+    assert after == 0
+
+
+async def test_a_lonely_viewer_is_behind_as_well(house: House, puppet: Puppet) -> None:
+    run = await house.start(await house.session())
+    async with house.watch_run(run) as lonely:
+        await lonely.until("stream_start")
+        puppet.says("one ")
+        puppet.returns()
+        row = await house.ended(run)
+        behind = lonely.viewer.behind
+        await lonely.rest()
+
+    assert row.last_seq == 5
+    assert behind == 4
+
+
 async def test_a_run_gets_one_line_at_its_end(house: House, puppet: Puppet) -> None:
     with capture_logs() as said:
         run = await house.start(await house.session(), "what was asked")

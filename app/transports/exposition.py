@@ -28,6 +28,7 @@ Values = Iterable[tuple[tuple[str, ...], float]]
 _BUILD: Final = InfoMetricFamily(
     "runcast_build", "What is running.", value={"version": version("runcast"), "python": platform.python_version()}
 )
+_SHARES: Final = (0.5, 0.9, 0.99, 1)
 _VIEWERS: Final = ("transport", "dialect")
 
 
@@ -94,11 +95,17 @@ def _viewers(counted: Measures) -> Iterator[Metric]:
     yield _gauge("viewers", "Viewers that are connected now.", _VIEWERS, now.items())
     yield _counter("viewers_attached", "Viewers that connected.", _VIEWERS, counted.viewed.items())
     yield _counter("messages_sent", "Messages handed to viewers' connections.", _VIEWERS, sent.items())
-    yield _histogram("viewer_lag_events", "Events that viewers who had kept up found to send.", counted.lag)
+    lag = _quantiles([viewer.behind() for viewer in counted.viewers])
+    yield _gauge("viewer_lag_events", "Events that connected viewers have still to be given.", ("quantile",), lag)
     yield _counter("gaps", "Positions that could not be honoured.", (), [((), counted.gaps)])
     resumes = [((transport,), count) for transport, count in counted.resumes.items()]
     yield _counter("resumes", "Viewers that connected with a position to resume after.", ("transport",), resumes)
     yield _counter("cuts", "Viewers whose stream the server cut.", ("transport", "reason"), counted.cuts.items())
+
+
+def _quantiles(values: list[int]) -> Values:
+    ranked = sorted(values) or [0]
+    return [((str(share),), ranked[round(share * (len(ranked) - 1))]) for share in _SHARES]
 
 
 def _gauge(name: str, meaning: str, labels: tuple[str, ...], values: Values) -> Metric:

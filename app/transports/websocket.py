@@ -132,6 +132,11 @@ class Connection:
                     await asyncio.sleep(0)
         except SessionNotFound as gone:
             return gone.close_code, str(gone)
+        except _GONE:
+            raise
+        except Exception:
+            log.exception("stream.failed", transport="websocket")
+            return _FAILED
         return _DRAINING if viewer.drained else _DONE
 
     async def close(self, code: int, reason: str) -> None:

@@ -30,6 +30,7 @@ class RunFeed:
 
     Attributes:
         viewers: how many viewers follow the run now.
+        tail: the seq of its last event that any of them has read of.
         left: set when the last viewer left.
     """
 
@@ -37,6 +38,7 @@ class RunFeed:
         self.number = number
         self.run_id = run_id
         self.viewers = 0
+        self.tail = 0
         self.left = asyncio.Event()
         self._batches: dict[_Key, Batch] = {}
         self._size = 0
@@ -47,6 +49,7 @@ class RunFeed:
         key = (dialect.name, entries[0].seq, entries[-1].seq)
         if (batch := self._batches.get(key)) is not None:
             return batch
+        self.tail = max(self.tail, page.tail)
         if len(entries) == 1:
             batch = Batch(dialect.frames(Position(self.number, entries[0].seq), entries[0].event))
         elif len(entries) <= _BEHIND:

@@ -53,7 +53,7 @@ class Viewer:
 
     @property
     def behind(self) -> int:
-        """How many events of its run were still to be sent after the last ones that it was given."""
+        """How many events of its run come after the last ones that it was given."""
         return self._following.behind
 
     def drain(self) -> None:
@@ -104,17 +104,24 @@ class Following:
 
     Attributes:
         dialect: its name.
-        behind: how many events of the run come after the last ones that were given out.
     """
 
     def __init__(self, log: RunLog, runs: RunFeeds, dialect: Dialect, measures: Measures) -> None:
         self.dialect = dialect.name
-        self.behind = 0
+        self._place: tuple[RunFeed, Cursor] | None = None
         self._log = log
         self._extents = Extents(log)
         self._runs = runs
         self._dialect = dialect
         self._measures = measures
+
+    @property
+    def behind(self) -> int:
+        """How many events of the run come after the last ones that were given out, as far as is known here."""
+        if self._place is None:
+            return 0
+        feed, cursor = self._place
+        return max(0, max(feed.tail, self._measures.tail(feed.run_id)) - cursor.after)
 
     async def run(self, run: Numbered, start: Position) -> Batches:
         """Follow one run, strictly after `start`, until its terminal (P3.3)."""
@@ -196,10 +203,10 @@ class Following:
     async def _entries(
         self, number: int, run_id: str, after: int, caught_up: CaughtUp, ear: Ear | None = None
     ) -> Batches:
-        lag, last, kept_up = self._measures.lag, after, False
         with self._runs.view(number, run_id) as feed:
             feed.number = number
             async with Cursor(self._log, run_id, after, bell=ear.bell if ear else None) as cursor:
+                self._place = feed, cursor
                 while (page := await _next(cursor)) is not None:
                     if isinstance(page, Gap):
                         cursor.after, gap = self._begin(
@@ -212,14 +219,9 @@ class Following:
                             yield batch
                     if not page.entries:
                         continue
-                    if kept_up:
-                        lag.observe(page.tail - last)
-                    last = page.entries[-1].seq
-                    self.behind = page.tail - last
-                    kept_up = kept_up or not self.behind
                     if (batch := feed.batch(self._dialect, page)).frames:
                         yield batch
-                    for batch in caught_up.at(Position(number, last)):
+                    for batch in caught_up.at(Position(number, page.entries[-1].seq)):
                         yield batch
 
     def _queued(self, waiting: Sequence[Waiting]) -> list[Batch]:

@@ -162,21 +162,23 @@ async def test_a_position_that_is_not_there_is_counted_as_a_gap(gateway: Gateway
     assert found("runcast_gaps_total") == 3
 
 
-async def test_the_lag_of_viewers_is_counted_once_they_had_caught_up(gateway: Gateway, before: Scrape) -> None:
+async def test_the_lag_of_viewers_is_what_they_have_still_to_be_given(launch: Launch) -> None:
+    gateway = launch(agent="loud:agent", send_timeout="60")
     async with gateway.client() as http:
         session = await new_session(http)
-        await log_of(http, session, await start(http, session, SHORT))
-        async with watch_ws(gateway, session, "0") as viewer:
-            await viewer.until_type("caught_up")
-            behind = await scrape(http, before)
-            await start(http, session, "/quiet /length 10 /rate 20")
-            await viewer.until_type("stream_start")
-            live = await viewer.until_type("stream_end")
-            found = await scrape(http, before)
+        nobody = await scrape(http)
+        with await asyncio.to_thread(dial, gateway, receive_buffer=4096) as stalled:
+            stalled.sendall(upgrade(gateway, f"/ws/sessions/{session}?after=0"))
+            assert await asyncio.to_thread(stalled.recv, 12) == b"HTTP/1.1 101"
+            async with watch_ws(gateway, session, "0") as viewer:
+                run = await start(http, session, "be loud")
+                log = await every_event(http, session, run)
+                await viewer.until_terminal()
+                found = await scrape(http)
 
-    assert behind("runcast_viewer_lag_events_count") == 0
-    assert found("runcast_viewer_lag_events_sum") >= len(live)
-    assert found("runcast_viewer_lag_events_bucket", le="4.0") >= 8
+    assert nobody("runcast_viewer_lag_events") == 0
+    assert 0 < found("runcast_viewer_lag_events", quantile="1") <= len(log) + 2
+    assert found("runcast_viewer_lag_events", quantile="0.5") == 0
 
 
 async def test_commits_are_timed(gateway: Gateway, before: Scrape) -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import base64
 import json
+import sqlite3
 import struct
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -392,3 +394,23 @@ async def test_a_second_run_started_over_http_reaches_the_socket_in_order(gatewa
         for number in (1, 2):
             await start(http, session, QUICK)
             assert (await watch.until_terminal())[-1].message["id"].startswith(f"{number}-")
+
+
+async def test_what_can_not_be_read_closes_the_socket_as_a_fault_of_the_server(launch: Launch) -> None:
+    gateway = launch(asked_for=("stream.failed",))
+    async with gateway.client() as http:
+        session = await new_session(http)
+        await log_of(http, session, await start(http, session, "/quiet /length 8 /rate 0"))
+    gateway.stop()
+    with closing(sqlite3.connect(gateway.data_dir / "sessions.sqlite3")) as rows:
+        rows.execute("UPDATE archives SET body = x'00'")
+        rows.commit()
+    gateway.start()
+    async with watch_ws(gateway, session, "1-1") as viewer:
+        assert viewer.socket is not None
+        with pytest.raises(ConnectionClosed):
+            await viewer.until_terminal()
+        code = viewer.socket.close_code
+
+    assert code == 1011
+    assert len(gateway.said("stream.failed")) == 1
