@@ -53,7 +53,10 @@ ROWS: dict[int, tuple[str, ...]] = {
     30: (f"{FOLLOW}::test_who_attaches_in_mid_run_begins_at_the_runs_first_event",),
     32: (f"{MACHINE}::test_without_file_descriptors_newcomers_are_refused_quietly_until_there_are_some",),
     33: (f"{LEAVE}::test_a_viewer_that_leaves_is_let_go_at_once",),
-    34: (f"{CLIENTS}::test_whoever_talks_garbage_harms_nobody_else",),
+    34: (
+        f"{CLIENTS}::test_whoever_talks_garbage_harms_nobody_else",
+        "faults/test_garbage::test_garbage_is_refused_and_costs_nobody_an_event",
+    ),
     35: (
         f"{FOLLOW}::test_a_position_that_is_not_there_gets_a_gap_first_and_then_everything",
         f"{FOLLOW}::test_a_malformed_position_is_refused_over_http",
