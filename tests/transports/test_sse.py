@@ -31,14 +31,17 @@ async def test_the_response_has_the_headers_of_a_stream_and_is_never_compressed(
     async with exchange(gateway, request(gateway, path, *accepting)) as (status, headers, reader):
         opening = await chunk(reader)
 
-    headers.pop("date")
     assert status == "HTTP/1.1 200 OK"
-    assert headers == {
-        "content-type": "text/event-stream",
-        "cache-control": "no-cache, no-transform",
-        "x-accel-buffering": "no",
-        "transfer-encoding": "chunked",
-    }
+    assert "content-encoding" not in headers
+    assert (
+        headers.items()
+        >= {
+            "content-type": "text/event-stream",
+            "cache-control": "no-cache, no-transform",
+            "x-accel-buffering": "no",
+            "transfer-encoding": "chunked",
+        }.items()
+    )
     assert OPENING.fullmatch(opening)
 
 
@@ -110,15 +113,15 @@ async def test_silence_is_broken_by_a_comment_and_a_busy_stream_has_none(launch:
     ],
     ids=["whole", "in 3000 chunks"],
 )
-async def test_a_body_on_a_stream_request_does_no_harm(gateway: Gateway, framing: tuple[bytes, str]) -> None:
-    session, run, log = await finished(gateway, SMALL)
+async def test_a_body_on_a_stream_request_is_refused(gateway: Gateway, framing: tuple[bytes, str]) -> None:
+    session, run, _ = await finished(gateway, SMALL)
     sent, header = framing
     message = request(gateway, f"/sessions/{session}/runs/{run}/events", header, body=sent)
-    async with exchange(gateway, message) as (status, _, reader):
-        whole = await body(reader)
+    async with exchange(gateway, message) as (status, headers, reader):
+        problem = json.loads(await reader.readexactly(int(headers["content-length"])))
 
-    assert status == "HTTP/1.1 200 OK"
-    assert log[-1].raw.encode() in whole
+    assert status.startswith("HTTP/1.1 400 ")
+    assert problem["status"] == 400
 
 
 @pytest.mark.parametrize("path", ["/sessions/ses_of_nobody/events", "/sessions/ses_of_nobody/runs/run_x/events"])
