@@ -1,6 +1,7 @@
 """Documents that must not fall behind the code."""
 
 import re
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,21 @@ def test_env_example_explains(name):
 def test_every_setting_is_explained_in_its_class():
     explained = re.findall(r"^ {8}([\w, ]+): ", Settings.__doc__ or "", re.MULTILINE)
     assert [name for line in explained for name in line.split(", ")] == list(fields_dict(Settings))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_a_page_names_no_setting_that_there_is_not(page):
+    named = set(re.findall(r"RUNCAST_[A-Z_]+[A-Z]", page.read_text(encoding="utf-8")))
+    assert named <= {variable(name) for name in names()}
+
+
+def test_the_unit_of_systemd_waits_for_a_drain_and_has_files_for_every_viewer():
+    page = (ROOT / "docs" / "how-to" / "systemd.md").read_text(encoding="utf-8")
+    (unit,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    parser = ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(unit)
+    service = parser["Service"]
+
+    assert service.getint("TimeoutStopSec") >= Settings().drain_timeout + 15 + 2
+    assert service.getint("LimitNOFILE") > Settings().max_viewers + 1024

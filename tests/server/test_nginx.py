@@ -1,0 +1,133 @@
+"""docs/how-to/nginx.md: its configuration, in a real nginx before a real server."""
+
+import getpass
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.callers import ADA, keyed, shows
+from tests.gateway import Gateway, Launch, new_session, start
+from tests.watching import text_of, watch_sse, watch_ws
+
+pytestmark = pytest.mark.anyio
+
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "nginx.md"
+NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+AROUND = """
+user {user}; daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; events {{}}
+http {{
+client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+{page}
+}}
+"""
+MIB = 1024 * 1024
+
+
+def put(text: str, old: str, new: str) -> str:
+    assert text.count(old) == 1, old
+    return text.replace(old, new)
+
+
+class Proxy:
+    """Runcast as it is seen through nginx."""
+
+    def __init__(self, gateway: Gateway, folder: Path) -> None:
+        assert NGINX is not None
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self.origin = f"http://127.0.0.1:{port}"
+        self.url = f"{self.origin}/runcast"
+        self.ws_url = f"ws://127.0.0.1:{port}/runcast"
+        self.access_log = folder / "access.log"
+        (page,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        page = put(page, "listen 80;", f"listen 127.0.0.1:{port};")
+        page = put(page, "server 127.0.0.1:8000;", f"server {httpx.URL(gateway.url).netloc.decode()};")
+        page = put(page, "/var/log/nginx/runcast.log", str(self.access_log))
+        (folder / "nginx.conf").write_text(AROUND.format(user=getpass.getuser(), folder=folder, page=page))
+        command = [NGINX, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+
+    def client(self, **options: object) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, timeout=20, verify=False, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def proxy(launch: Launch, tmp_path: Path) -> Iterator[Proxy]:
+    if NGINX is None:
+        pytest.skip("nginx is not installed: apt-get install nginx-light")
+    proxy = Proxy(keyed(launch, base_path="/runcast"), tmp_path)
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8, verify=False)) as http:
+            assert http.get(f"{proxy.url}/profiles").status_code == 401
+        yield proxy
+    finally:
+        proxy.process.terminate()
+        proxy.process.wait(10)
+
+
+async def test_every_door_is_under_the_base_path_and_nowhere_else(proxy: Proxy) -> None:
+    async with proxy.client(headers=shows(ADA.key)) as http:
+        pages = [await http.get(path) for path in ("/", "/client.js", "/profiles", "/sessions")]
+        document = (await http.get("/schema/openapi.json")).json()
+        outside = [await http.get(f"{proxy.origin}{path}") for path in ("/profiles", "/runcastle/profiles")]
+        hidden = [await http.get(path) for path in ("/metrics", "/health/ready")]
+
+    assert [page.status_code for page in pages] == [200] * 4
+    assert all(path.startswith("/runcast/") for path in document["paths"])
+    assert [answer.status_code for answer in outside] == [404, 404]
+    assert [answer.status_code for answer in hidden] == [403, 403]
+
+
+@pytest.mark.parametrize("transport", ["ws", "sse"])
+async def test_events_come_one_by_one(proxy: Proxy, transport: str) -> None:
+    async with proxy.client(headers=shows(ADA.key)) as http:
+        session = await new_session(http)
+        headers = shows(ADA.key) | {"origin": proxy.origin}
+        if transport == "ws":
+            watching = watch_ws(proxy, session, additional_headers=headers)  # type: ignore[arg-type]
+        else:
+            watching = watch_sse(proxy, f"/sessions/{session}/events", headers=headers)  # type: ignore[arg-type]
+        async with watching as viewer:
+            run = await start(http, session, "/quiet /length 12 /rate 10")
+            seen = await viewer.until_type("stream_delta")
+            assert (await http.get(f"/sessions/{session}/runs/{run}")).json()["status"] == "running"
+            seen += await viewer.until_terminal()
+
+    assert text_of(seen) == seen[-1].message["content"]
+
+
+async def test_pages_of_others_are_strangers_behind_the_proxy_too(proxy: Proxy) -> None:
+    async with proxy.client(headers=shows(ADA.key)) as http:
+        session = await new_session(http)
+        foreign = await http.post("/sessions", headers={"origin": "http://evil.example"})
+        own = await http.post("/sessions", headers={"origin": proxy.origin})
+    headers = shows(ADA.key) | {"origin": "http://evil.example"}
+    async with watch_ws(proxy, session, additional_headers=headers) as viewer:  # type: ignore[arg-type]
+        with pytest.raises(ConnectionClosed):
+            await viewer.next()
+        assert viewer.socket is not None
+        assert viewer.socket.close_code == 4403
+
+    assert (foreign.status_code, own.status_code) == (403, 201)
+
+
+async def test_files_of_twenty_megabytes_pass_and_queries_are_not_logged(proxy: Proxy) -> None:
+    async with proxy.client(headers=shows(ADA.key)) as http:
+        session = await new_session(http)
+        path = f"/sessions/{session}/files"
+        taken = await http.post(path, files={"file": ("a.bin", b"\0" * 20 * MIB)})
+        refused = await http.post(path, files={"file": ("a.bin", b"\0" * 22 * MIB)})
+        await http.get(f"/sessions/{session}?ticket=canary")
+
+    assert (taken.status_code, refused.status_code) == (201, 413)
+    log = proxy.access_log.read_text()
+    assert f"GET /runcast/sessions/{session}" in log
+    assert "canary" not in log
