@@ -159,7 +159,10 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
             raise ConfigurationError(f"the events in {settings.data_dir} can't be used: {error}") from error
         uploads = Uploads(settings.data_dir / "files", rows, _upload_limits(settings), stores.clock)
         stack.push_async_callback(uploads.close)
-        await uploads.recover()
+        try:
+            await uploads.recover()
+        except OSError as error:
+            raise ConfigurationError(f"the files in {settings.data_dir} can't be used: {error}") from error
         if settings.retention_days is not None:
             clock = SteadyClock(stores.clock, time.monotonic)
             retention = Retention(stores, uploads, settings.retention_days, clock)

@@ -1,5 +1,7 @@
 """A process that can't start as configured says why in one line."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.gateway import Gateway, Launch, refusal
@@ -22,6 +24,13 @@ async def test_a_port_that_is_taken_is_refused(gateway: Gateway, tmp_path_factor
 
     assert f"127.0.0.1:{port}" in said
     assert "in use" in said
+
+
+async def test_a_folder_of_files_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "files").write_text("not a folder")
+    said = await refusal("--port", "0", data_dir=str(tmp_path))
+
+    assert f"the files in {tmp_path}" in said
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
