@@ -98,7 +98,7 @@ async def test_a_network_that_loses_every_third_packet_only_makes_it_slower(laun
     async with gateway.client() as http:
         session = await new_session(http)
         async with watch_ws(gateway, session) as socket, watch_sse(gateway, f"/sessions/{session}/events") as events:
-            run = await start(http, session, "tick 200")
+            run = await start(http, session, "tick 100")
             network.lose(0.3, port_of(gateway))
             by_socket, by_events = await asyncio.gather(socket.until_terminal(), events.until_terminal())
             network.mend()

@@ -197,12 +197,11 @@ async def killed_in_a_run(gateway: Gateway) -> tuple[str, str, list[Item]]:
     return session, run, logged(seen)
 
 
-@pytest.mark.parametrize("at", [0.5, 0.0], ids=["middle", "header"])
-async def test_events_that_a_damaged_file_lost_are_a_warning_and_a_gap(launch: Launch, at: float) -> None:
+async def test_events_that_a_damaged_file_lost_are_a_warning_and_a_gap(launch: Launch) -> None:
     """Row 12: a corrupt write-ahead log, which SQLite itself cuts short without a word."""
     gateway = launch(agent="faulty:agent", asked_for=("storage.commits_lost",))
     session, run, seen = await killed_in_a_run(gateway)
-    damage(gateway.data_dir / "events.sqlite3-wal", at)
+    damage(gateway.data_dir / "events.sqlite3-wal", 0.5)
     gateway.start()
 
     assert len(gateway.said("storage.commits_lost")) == 1
@@ -234,16 +233,6 @@ async def test_rows_that_a_damaged_file_lost_are_a_warning_and_the_rest_is_serve
         assert (await http.get(f"/sessions/{session}/runs/{run}")).status_code == 404
         again = await new_session(http)
         assert await log_of(http, again, await start(http, again, "count 3"))
-
-
-async def test_after_a_kill_alone_nothing_is_said_to_be_lost(launch: Launch) -> None:
-    gateway = launch(agent="faulty:agent")
-    session, run, seen = await killed_in_a_run(gateway)
-    gateway.start()
-
-    async with gateway.client() as http:
-        log = [Item.of(raw) for raw in await every_event(http, session, run)]
-    assert story(log[: len(seen)]) == story(seen)
 
 
 @pytest.mark.parametrize("file", ["events.sqlite3", "sessions.sqlite3"])
