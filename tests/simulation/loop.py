@@ -92,7 +92,7 @@ class SimulatedLoop(EventLoop):  # type: ignore[misc] # it comes without types
         if luck < 0.5:
             return
         if luck < 0.95:
-            for _ in range(1 + int((luck - 0.5) * 10)):
+            for _ in range(1 + int((luck - 0.5) * 6)):
                 await asyncio.sleep(0)
             return
         await asyncio.sleep(self._rng.choice((0.001, 0.01, 0.1)))

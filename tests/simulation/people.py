@@ -18,6 +18,7 @@ from app.viewing.viewer import Viewer
 from tests.simulation.world import World
 
 ME = "ada"
+MOST_DROPS = 8
 STORE_FAILED = (OSError, SQLAlchemyError, StoreUnavailable)
 
 
@@ -47,7 +48,7 @@ class Watcher:
     """Somebody who follows a session, or one run, and comes back after every drop with the position it has.
 
     Attributes:
-        patience: how many batches it takes at most before it drops; None for ever.
+        drops: how likely it is to drop after a while, each of the first times it follows.
         stalls: how likely it is to take nothing for a while.
         at: the last position it received.
     """
@@ -105,7 +106,8 @@ class Watcher:
 
     async def _read(self, viewer: Viewer, connection: Connection) -> None:
         dice = self.world.schedule.script
-        patience = dice.choice((0.0, 0.01, 0.3, 2.0)) if dice.random() < self.drops else None
+        drops = len(self.connections) < MOST_DROPS and dice.random() < self.drops
+        patience = dice.choice((0.0, 0.01, 0.3, 2.0)) if drops else None
         try:
             async with viewer, asyncio.timeout(patience):
                 async for batch in viewer:

@@ -124,10 +124,11 @@ def clean_up(loop: SimulatedLoop) -> None:
         me = asyncio.current_task()
         for _ in range(20):
             left = [task for task in asyncio.all_tasks() if task is not me]
+            if not left:
+                break
             for task in left:
                 task.cancel()
-            if left:
-                await asyncio.wait(left, timeout=100)
+            await asyncio.wait(left, timeout=100)
         await asyncio.get_running_loop().shutdown_asyncgens()
 
     loop.run_until_complete(sweep())

@@ -10,7 +10,7 @@ from tests.simulation.test_following import following
 from tests.simulation.test_restarting import draining, killing
 from tests.simulation.test_starting import racing
 
-SHARE = 0.005
+SHARE = 0.004
 
 
 @pytest.mark.parametrize("scenario", [following, cancelling, racing, deleting, draining])
