@@ -49,6 +49,8 @@ class SimulatedLoop(EventLoop):  # type: ignore[misc] # it comes without types
 
     Attributes:
         steps: how many callbacks were run.
+        most_steps: how many may be, until the schedule fails.
+        longest_pause: seconds that storage takes at most.
     """
 
     def __init__(self, rng: random.Random) -> None:
@@ -58,6 +60,7 @@ class SimulatedLoop(EventLoop):  # type: ignore[misc] # it comes without types
         self._serial = 0
         self.steps = 0
         self.most_steps = MOST_STEPS
+        self.longest_pause = 0.1
         self.unhandled: list[dict[str, Any]] = []
         self.set_task_factory(self._new_task)
         self.set_exception_handler(lambda _, context: self.unhandled.append(context))
@@ -95,7 +98,7 @@ class SimulatedLoop(EventLoop):  # type: ignore[misc] # it comes without types
             for _ in range(1 + int((luck - 0.5) * 6)):
                 await asyncio.sleep(0)
             return
-        await asyncio.sleep(self._rng.choice((0.001, 0.01, 0.1)))
+        await asyncio.sleep(min(self.longest_pause, self._rng.choice((0.001, 0.01, 0.1))))
 
     def _run_once(self) -> None:
         ready: deque[asyncio.Handle] = self._ready

@@ -16,6 +16,7 @@ from app.position import Position
 from app.sessions.base import OnConflict
 from app.viewing.viewer import Viewer
 from tests.simulation.world import World
+from tests.simulation.writing import Life
 
 ME = "ada"
 MOST_DROPS = 8
@@ -223,6 +224,10 @@ class Speaker:
             self.next += 1
             await asyncio.sleep(self.pause())
 
+    def _is_well(self, life: Life) -> bool:
+        """Whether nothing keeps the process of that time from answering."""
+        return life is self.world.life and not life.faults and self.world.opened.is_set()
+
     def resume(self) -> None:
         """Go on after the process died; what was sent without a key can't be asked for again."""
         if self.next < len(self.messages):
@@ -244,6 +249,7 @@ class Speaker:
 
     async def _start(self, message: Said) -> None:
         self.say("sends", repr(message.content), "key", message.key)
+        life = self.world.life
         try:
             started = await self.world.registry.start(
                 ME,
@@ -256,6 +262,8 @@ class Speaker:
                 ),
             )
         except (RunActive, QueueFull, Draining, SessionNotFound, *STORE_FAILED) as refusal:
+            if isinstance(refusal, STORE_FAILED) and self._is_well(life):
+                raise AssertionError("a start fails, though every disk is well") from refusal
             message.refused = type(refusal).__name__
             self.say("is refused", message.refused)
             return

@@ -21,7 +21,9 @@ async def following(schedule: Schedule, disks: Callable[[], Disks] = MemoryDisks
     dice = cast.dice
     for _ in range(dice.randint(1, 2)):
         session = await cast.open_session()
-        cast.speaks(session, [cast.message(plan) for plan in plans(dice, dice.randint(1, 3), endings=SOON)])
+        length = dice.choice((10,) * 9 + (200,))  # now and then more than a page that is sent as it is
+        scripts = plans(dice, dice.randint(1, 3), length=length, endings=SOON)
+        cast.speaks(session, [cast.message(plan) for plan in scripts])
         for _ in range(dice.randint(1, 3)):
             cast.watches(session, after=cast.some_position())
             if schedule.chance(0.4):

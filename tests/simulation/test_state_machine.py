@@ -27,7 +27,7 @@ from tests.simulation.storage import MemoryDisks
 from tests.simulation.world import World
 
 T = TypeVar("T")
-EXAMPLES = int(os.environ.get("RUNCAST_SCHEDULES", "2000")) // 50
+EXAMPLES = int(os.environ.get("RUNCAST_SCHEDULES", "2000")) // 20
 
 
 class Directed(Company):
@@ -55,6 +55,7 @@ class Told:
     Attributes:
         words: in the order in which they were said.
         end: the terminal's `type` on the wire, None while it goes on.
+        trimmed: nothing but the terminal is left of its log.
     """
 
     session: str
@@ -64,6 +65,7 @@ class Told:
     key: str | None
     words: list[str] = field(factory=list)
     end: str | None = None
+    trimmed: bool = False
 
 
 @define(eq=False)
@@ -98,8 +100,8 @@ class Machine(RuleBasedStateMachine):
     runs = Bundle("runs")
     seats = Bundle("seats")
 
-    @initialize(seed=st.integers(0, 2**32))
-    def open(self, seed: int) -> None:
+    @initialize(target=sessions, seed=st.integers(0, 2**32))
+    def open(self, seed: int) -> str:
         self.schedule = Schedule(seed)
         self.ids = seeded_ids(seed)
         self.ids.__enter__()
@@ -109,6 +111,7 @@ class Machine(RuleBasedStateMachine):
         self.watched: list[Seat] = []
         self.said = 0
         self.run(self.world.open())
+        return self.create_session()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         asyncio.set_event_loop(self.schedule.loop)
@@ -126,6 +129,9 @@ class Machine(RuleBasedStateMachine):
     # rules
 
     @rule(target=sessions)
+    def another_session(self) -> str:
+        return self.create_session()
+
     def create_session(self) -> str:
         session = self.run(self.world.registry.create_session(ME, None, None)).id
         self.told[session] = []
@@ -246,10 +252,10 @@ class Machine(RuleBasedStateMachine):
         if seat in self.watched:
             self.watched.remove(seat)
 
-    @rule(session=consumes(sessions))
-    def trim(self, session: str) -> None:
-        """Delete: the terminal for who watches, then nothing."""
-        if session not in self.told:
+    @rule(session=sessions, luck=st.integers(0, 5))
+    def delete(self, session: str, luck: int) -> None:
+        """The terminal for who watches, then nothing."""
+        if luck or session not in self.told:
             return
         for seat in self.watched:
             for _ in range(100):
@@ -259,8 +265,10 @@ class Machine(RuleBasedStateMachine):
             run.end = run.end or "stream_cancelled"
             assert self.world.ledger.of(run.run_id).dropped
 
-    @rule()
-    def crash_and_restart(self) -> None:
+    @rule(luck=st.integers(0, 7))
+    def crash_and_restart(self, luck: int) -> None:
+        if luck:
+            return  # it would be most of what ever happens
         self.watched.clear()
         self.run(self.crash())
         for runs in self.told.values():
@@ -281,6 +289,17 @@ class Machine(RuleBasedStateMachine):
         deltas = [event.delta for event in self.world.ledger.of(run.run_id).events if hasattr(event, "delta")]
         return "".join(deltas)
 
+    @rule(run=runs)
+    def trim(self, run: Told) -> None:
+        """What retention leaves of a log is its terminal; who comes for more is told by a gap (P3.6)."""
+        if run.end is not None and run.session in self.told and not self.is_watched(run):
+            self.settle(10)
+            self.run(self.world.log.trim(run.run_id))
+            run.trimmed = True
+
+    def is_watched(self, run: Told) -> bool:
+        return any(seat.run is run and seat.task is not None and not seat.task.done() for seat in self.watched)
+
     @rule(seconds=st.sampled_from([-86400.0, -1.0, 3600.0, 10.0**8]))
     def clock_jump(self, seconds: float) -> None:
         """The wall clock is set: order and timeouts are none of its business."""
@@ -299,7 +318,7 @@ class Machine(RuleBasedStateMachine):
             assert ids == sorted(set(ids))
             whole = "".join(seat.run.words)
             assert seat.words in whole
-            if seat.after is None or seat.after.seq == 0:
+            if not seat.run.trimmed and (seat.after is None or seat.after.seq == 0):
                 assert whole.startswith(seat.words)
             ends = [
                 m["type"] for m in seat.got if "id" in m and m["type"] in ("stream_end", "stream_cancelled", "error")
@@ -343,16 +362,19 @@ class Machine(RuleBasedStateMachine):
         row = self.run(self.world.registry.run(ME, run.session, run.run_id))
         found = self.run(self.world.registry.read_log(ME, run.session, run.run_id, None, limit=PAGE * 100, wait=0))
         messages = [json.loads(frame.json) for frame in found.frames]
+        assert row.ended_at is not None
+        if run.trimmed:
+            assert [message["type"] for message in messages] == ["gap", run.end]
+            return
         assert messages[0]["type"] == "stream_start"
         assert messages[-1]["type"] == run.end
         words = "".join(message["delta"] for message in messages if message["type"] == "stream_delta")
         assert words == "".join(run.words)
-        assert row.ended_at is not None
 
 
 Machine.TestCase.settings = settings(
     max_examples=EXAMPLES,
-    stateful_step_count=30,
+    stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
 )
