@@ -1,6 +1,7 @@
 """RunRegistry over real stores: starting, cancelling, ending, and whose everything is."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -113,6 +114,20 @@ async def test_a_start_whose_caller_is_gone_runs_all_the_same_and_is_shown(house
         puppet.says("done")
         puppet.returns()
         assert (await watch.until(*TERMINAL))[-1]["content"] == "done"
+
+
+async def test_a_start_that_is_refused_after_its_caller_left_is_no_unhandled_exception(house):
+    session = await house.session()
+    await house.start(session)
+    unhandled = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unhandled.append(context))
+    starting = await on_its_way(house, session)
+    starting.cancel()
+    await asyncio.wait({starting})
+    await house.registry._hosting.settle()
+    del starting
+    gc.collect()
+    assert unhandled == []
 
 
 async def test_history_and_state_reach_the_next_run(house, puppet):

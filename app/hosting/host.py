@@ -107,8 +107,13 @@ class Hosting:
             return started
 
         task = self._inserting[new.id] = self._spawn(insert())
-        task.add_done_callback(lambda _: self._inserting.pop(new.id))
+        task.add_done_callback(lambda task: self._inserted(new.id, task))
         return await asyncio.shield(task)
+
+    def _inserted(self, run_id: str, task: asyncio.Task[Started]) -> None:
+        del self._inserting[run_id]
+        if not task.cancelled():
+            task.exception()  # marks a refusal as seen, in case its caller has left
 
     async def settle(self) -> None:
         """Wait for the starts that are on their way."""
