@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from importlib.metadata import version
 from typing import Any
 
@@ -62,6 +64,13 @@ def serve(settings: Settings) -> None:
             if (failure := app.state.get("failure")) is not None:
                 raise failure from None
             raise
+
+
+def _take_file_descriptors() -> None:
+    """As many as the process may have: a viewer is one, and most systems hand out 1,024 unless asked for more."""
+    with suppress(OSError, ValueError):
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _kept(settings: Settings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A process that can't start as configured says why in one line."""
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -84,3 +85,14 @@ async def test_a_wrong_setting_is_named(
     said = await refusal("--port", "0", **({"data_dir": str(tmp_path_factory.mktemp("data"))} | settings))
 
     assert named in said
+
+
+async def test_a_server_takes_as_many_file_descriptors_as_it_may(launch: Launch) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+    try:
+        gateway = launch()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert resource.prlimit(gateway.pid, resource.RLIMIT_NOFILE) == (hard, hard)
