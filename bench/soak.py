@@ -40,7 +40,10 @@ class Soak:
         self._rate = rate
         self._until = until
         self._chance = random.Random(2_000_000)
-        self._http = httpx.AsyncClient(base_url=server.url, timeout=60)
+        # No connection is kept: one that the server closes as a request is on its way to it looks like a fault.
+        self._http = httpx.AsyncClient(
+            base_url=server.url, timeout=60, limits=httpx.Limits(max_keepalive_connections=0)
+        )
 
     async def session_after_session(self) -> None:
         while time.monotonic() < self._until:
