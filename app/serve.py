@@ -32,6 +32,7 @@ def serve(settings: Settings) -> None:
             "set RUNCAST_AUTH=keys or jwt, listen on 127.0.0.1, or set RUNCAST_ALLOW_ANONYMOUS=true"
         )
     app = create_app(settings)
+    _take_file_descriptors()
 
     measures: Measures = app.state.measures
 
