@@ -82,7 +82,9 @@ class Watch:
 async def watch_ws(gateway: Gateway, session: str, after: str | None = None, **options: Any) -> AsyncIterator[Watch]:
     query = f"?after={after}" if after is not None else ""
     url = f"{gateway.ws_url}/ws/sessions/{session}{query}"
-    async with connect(url, max_size=None, compression=None, **options) as socket, aclosing(_texts(socket)) as items:
+    # Behind a full queue the client would not read the answer to its close, and wait ten seconds for it.
+    options = {"max_size": None, "max_queue": None, "compression": None} | options
+    async with connect(url, **options) as socket, aclosing(_texts(socket)) as items:
         yield Watch(items, socket)
 
 
