@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
@@ -20,6 +19,7 @@ from app.hosting.conversation import NewMessage
 from app.position import Position
 from app.viewing.viewer import Viewer
 from tests.simulation.agents import Company
+from tests.simulation.campaign import SCHEDULES
 from tests.simulation.judge import PAGE
 from tests.simulation.people import ME
 from tests.simulation.schedule import Schedule, clean_up, seeded_ids
@@ -27,7 +27,7 @@ from tests.simulation.storage import MemoryDisks
 from tests.simulation.world import World
 
 T = TypeVar("T")
-EXAMPLES = int(os.environ.get("RUNCAST_SCHEDULES", "2000")) // 20
+EXAMPLES = min(300, SCHEDULES // 20)
 
 
 class Directed(Company):
