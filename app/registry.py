@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing, nullcontext
 from typing import TypeVar
-from weakref import WeakSet
 
 import anyio
 from attrs import evolve
@@ -27,21 +25,17 @@ from app.hosting.host import Hosting
 from app.hosting.limits import RunLimits
 from app.position import Position
 from app.readiness import Readiness
-from app.sessions.base import Listing, NewRun, Run, RunStatus, Session, Started
+from app.sessions.base import Listing, NewRun, Run, Session, Started
 from app.telemetry import RunWatch
 from app.uploads.desk import Uploads
-from app.viewing.run_feed import RunFeeds
-from app.viewing.session_feed import SessionFeeds
-from app.viewing.viewer import Batches, Following, Numbered, Slice, Viewer
+from app.viewing.audience import Audience
+from app.viewing.viewer import Slice, Viewer
 
 T = TypeVar("T")
 
 _DRAINING = "this server is shutting down; connect again"
 _DELETED = 100_000
 """How many deleted sessions are remembered: a viewer that was let in just before must not wait for ever."""
-
-_FAREWELL = 2.0
-"""Seconds that viewers of a deleted session have to take its last words."""
 
 
 class RunRegistry:
@@ -74,16 +68,20 @@ class RunRegistry:
         self._rows = stores.sessions
         self._readiness = Readiness(stores)
         self._uploads = uploads
-        self._dialects = dialects
         attendance = Attendance(disconnect_grace, self._left)
-        self._run_feeds = RunFeeds(attendance.count)
-        self._session_feeds = SessionFeeds(self._rows.begun_runs, attendance.count)
-        self._hosting = Hosting(stores, self._session_feeds, limits, attendance)
         capacity = capacity or Capacity()
+        self._audience = Audience(
+            stores.log,
+            stores.sessions,
+            dialects,
+            stores.telemetry.measures,
+            seats=Seats(capacity),
+            is_gone=lambda session_id: session_id in self._deleted,
+            on_count=attendance.count,
+        )
+        self._hosting = Hosting(stores, self._audience.sessions, limits, attendance)
         self._places = RunPlaces(capacity, self._hosting.sessions)
-        self._seats = Seats(capacity)
         self._deleted: dict[str, None] = {}
-        self._viewers: WeakSet[Viewer] = WeakSet()
         self._interruptible: set[anyio.CancelScope] = set()
 
     # sessions
@@ -129,10 +127,7 @@ class RunRegistry:
             await self._hosting.settle()
             run_ids = [run_id for _, run_id in await self._rows.run_numbers(session_id)]
             await self._hosting.end(reversed(run_ids), "the session was deleted")
-            with anyio.move_on_after(_FAREWELL):
-                await self._session_feeds.dismiss(session_id)
-                await self._run_feeds.empty(run_ids)
-            self._run_feeds.forbid(run_ids)
+            await self._audience.dismiss(session_id, run_ids)
             await self._rows.delete_session(principal, session_id)
             for run_id in run_ids:
                 await self._stores.log.drop(run_id)
@@ -255,8 +250,7 @@ class RunRegistry:
         """
         await self.session(principal, session_id)
         self._refuse_when_draining()
-        following = self._following(dialect)
-        return self._viewer(principal, self._session_batches(session_id, after, following), following)
+        return self._audience.follow_session(principal, session_id, after, dialect)
 
     async def follow_run(
         self, principal: str, session_id: str, run_id: str, after: Position | None, dialect: str = "native"
@@ -272,8 +266,7 @@ class RunRegistry:
         start = after if after is not None else Position(run.number, 0)
         if run.ended_at is not None and await self._is_over(run, start):
             return None
-        following = self._following(dialect)
-        return self._viewer(principal, following.run(self._numbered(run), start), following)
+        return self._audience.follow_run(principal, run, start, dialect)
 
     async def read_log(
         self, principal: str, session_id: str, run_id: str, after: Position | None, *, limit: int, wait: float
@@ -287,9 +280,7 @@ class RunRegistry:
         run = await self.run(principal, session_id, run_id)
         self._refuse_when_draining()
         start = after if after is not None else Position(run.number, 0)
-        following = self._following("native")
-        with self._seats.take(principal) if wait else nullcontext():
-            return await self._until_drained(following.read(self._numbered(run), start, limit=limit, wait=wait))
+        return await self._until_drained(self._audience.read(principal, run, start, limit=limit, wait=wait))
 
     # life
 
@@ -306,8 +297,7 @@ class RunRegistry:
         """Take no new runs, and send every viewer away to reconnect elsewhere (P7.3)."""
         self.draining = True
         self._hosting.drain()
-        for viewer in list(self._viewers):
-            viewer.drain()
+        self._audience.drain()
         for scope in self._interruptible:
             scope.cancel()
 
@@ -335,37 +325,6 @@ class RunRegistry:
             runs = await self._rows.run_numbers(session_id)
             run_id = runs[-1][1] if runs else ""
         return await self.run(principal, session_id, run_id)
-
-    def _viewer(self, principal: str, batches: Batches, following: Following) -> Viewer:
-        viewer = Viewer(batches, following, self._seats.take(principal))
-        self._viewers.add(viewer)
-        return viewer
-
-    async def _session_batches(self, session_id: str, after: Position | None, following: Following) -> Batches:
-        with self._session_feeds.view(session_id) as feed:
-            if session_id in self._deleted:
-                raise SessionNotFound("the session was deleted")
-            with feed.listen() as ear:
-                if not feed.loaded:
-                    feed.add(await self._rows.begun_runs(session_id))
-                    feed.loaded = True
-                waiting = await self._rows.waiting_runs(session_id)
-                async with aclosing(following.session(feed, after, ear, waiting)) as batches:
-                    async for batch in batches:
-                        yield batch
-
-    def _numbered(self, run: Run) -> Numbered:
-        async def settled() -> int:
-            if run.status is not RunStatus.QUEUED:
-                return run.number
-            begun = await self._rows.get_run(run.session_id, run.id)
-            return begun.number if begun is not None else run.number
-
-        return Numbered(run.id, run.number, settled)
-
-    def _following(self, dialect: str) -> Following:
-        measures = self._stores.telemetry.measures
-        return Following(self._stores.log, self._run_feeds, self._dialects[dialect], measures)
 
     async def _current(self, run: Run) -> Run:
         if run.ended_at is not None and self._hosting.get(run.id) is None:

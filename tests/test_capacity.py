@@ -24,7 +24,7 @@ async def house(open_house: OpenHouse, puppet: Puppet) -> House:
 
 
 def taken(house: House) -> int:
-    return house.registry._seats.taken
+    return house.registry._audience.seats.taken
 
 
 async def start(house: House, principal: str, session: str, **more: object) -> object:

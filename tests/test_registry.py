@@ -362,7 +362,7 @@ async def test_while_a_session_is_deleted_it_does_not_exist(house):
 
 
 async def test_a_viewer_that_takes_nothing_holds_up_no_deletion(house, monkeypatch):
-    monkeypatch.setattr("app.registry._FAREWELL", 0.01)
+    monkeypatch.setattr("app.viewing.audience._FAREWELL", 0.01)
     session = await house.session()
     async with house.watch(session) as watch:
         await watch.until("caught_up")

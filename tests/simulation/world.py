@@ -132,8 +132,8 @@ class World:
             "closings": registry._hosting._closings,
             "attendance": registry._hosting._attendance._watched,
             "attending viewers": registry._hosting._attendance._viewers,
-            "run feeds": registry._run_feeds._feeds,
-            "session feeds": registry._session_feeds._feeds,
+            "run feeds": registry._audience.runs._feeds,
+            "session feeds": registry._audience.sessions._feeds,
             "calls": registry._interruptible,
             "shared reads": self.log._share._calls,
         }

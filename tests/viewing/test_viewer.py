@@ -367,11 +367,11 @@ async def test_viewers_that_are_behind_share_their_merged_pages(open_house, pupp
 async def test_a_feed_lives_as_long_as_somebody_views_it(house, puppet):
     session = await house.session()
     run = await house.start(session)
-    feeds = house.registry._run_feeds
+    feeds = house.registry._audience.runs
     async with house.watch_run(run) as one, house.watch(session) as other:
         await one.until("stream_start")
         await other.until("stream_start")
         assert feeds.viewers(run.id) == 2
-        assert list(house.registry._session_feeds._feeds) == [session]
+        assert list(house.registry._audience.sessions._feeds) == [session]
     assert feeds.viewers(run.id) == 0
-    assert house.registry._session_feeds._feeds == {}
+    assert house.registry._audience.sessions._feeds == {}

@@ -1,0 +1,127 @@
+"""Everybody who follows something here: let in, counted, sent away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing, nullcontext
+from weakref import WeakSet
+
+import anyio
+
+from app.capacity import Seats
+from app.dialects.base import Dialect
+from app.errors import SessionNotFound
+from app.measures import Measures
+from app.position import Position
+from app.runlog.base import RunLog
+from app.sessions.base import Run, RunStatus, SessionStore
+from app.viewing.run_feed import RunFeeds
+from app.viewing.session_feed import SessionFeeds
+from app.viewing.viewer import Batches, Following, Numbered, Slice, Viewer
+
+_FAREWELL = 2.0
+"""Seconds that viewers of a deleted session have to take its last words."""
+
+
+class Audience:
+    """The viewers of this process. Whether they may follow what they ask for is decided before they come here.
+
+    Args:
+        seats: how many there may be.
+        is_gone: whether a session was deleted, meanwhile.
+        on_count: told the id of a run or session, and its number of viewers, whenever that changes.
+
+    Attributes:
+        runs, sessions: what is viewed now.
+        seats: how many viewers there are.
+    """
+
+    def __init__(
+        self,
+        log: RunLog,
+        rows: SessionStore,
+        dialects: Mapping[str, Dialect],
+        measures: Measures,
+        *,
+        seats: Seats,
+        is_gone: Callable[[str], bool],
+        on_count: Callable[[str, int], None],
+    ) -> None:
+        self.runs = RunFeeds(on_count)
+        self.sessions = SessionFeeds(rows.begun_runs, on_count)
+        self.seats = seats
+        self._log = log
+        self._rows = rows
+        self._dialects = dialects
+        self._measures = measures
+        self._is_gone = is_gone
+        self._viewers: WeakSet[Viewer] = WeakSet()
+
+    def follow_session(self, principal: str, session_id: str, after: Position | None, dialect: str) -> Viewer:
+        """A viewer of a session.
+
+        Raises:
+            RateLimited: there are too many viewers.
+        """
+        following = self._following(dialect)
+        return self._viewer(principal, self._batches(session_id, after, following), following)
+
+    def follow_run(self, principal: str, run: Run, start: Position, dialect: str) -> Viewer:
+        """A viewer of one run.
+
+        Raises:
+            RateLimited: there are too many viewers.
+        """
+        following = self._following(dialect)
+        return self._viewer(principal, following.run(self._numbered(run), start), following)
+
+    async def read(self, principal: str, run: Run, start: Position, *, limit: int, wait: float) -> Slice:
+        """A piece of a run's log in the native dialect; who waits for it is a viewer meanwhile.
+
+        Raises:
+            RateLimited: there are too many viewers.
+        """
+        with self.seats.take(principal) if wait else nullcontext():
+            return await self._following("native").read(self._numbered(run), start, limit=limit, wait=wait)
+
+    async def dismiss(self, session_id: str, run_ids: Sequence[str]) -> None:
+        """Let the viewers of a deleted session have its last words, then nobody view its runs any more."""
+        with anyio.move_on_after(_FAREWELL):
+            await self.sessions.dismiss(session_id)
+            await self.runs.empty(run_ids)
+        self.runs.forbid(run_ids)
+
+    def drain(self) -> None:
+        """Send everybody away (P7.3)."""
+        for viewer in list(self._viewers):
+            viewer.drain()
+
+    def _viewer(self, principal: str, batches: Batches, following: Following) -> Viewer:
+        viewer = Viewer(batches, following, self.seats.take(principal))
+        self._viewers.add(viewer)
+        return viewer
+
+    async def _batches(self, session_id: str, after: Position | None, following: Following) -> Batches:
+        with self.sessions.view(session_id) as feed:
+            if self._is_gone(session_id):
+                raise SessionNotFound("the session was deleted")
+            with feed.listen() as ear:
+                if not feed.loaded:
+                    feed.add(await self._rows.begun_runs(session_id))
+                    feed.loaded = True
+                waiting = await self._rows.waiting_runs(session_id)
+                async with aclosing(following.session(feed, after, ear, waiting)) as batches:
+                    async for batch in batches:
+                        yield batch
+
+    def _numbered(self, run: Run) -> Numbered:
+        async def settled() -> int:
+            if run.status is not RunStatus.QUEUED:
+                return run.number
+            begun = await self._rows.get_run(run.session_id, run.id)
+            return begun.number if begun is not None else run.number
+
+        return Numbered(run.id, run.number, settled)
+
+    def _following(self, dialect: str) -> Following:
+        return Following(self._log, self.runs, self._dialects[dialect], self._measures)
