@@ -226,7 +226,7 @@ class Speaker:
 
     def _is_well(self, life: Life) -> bool:
         """Whether nothing keeps the process of that time from answering."""
-        return life is self.world.life and not life.faults and self.world.opened.is_set()
+        return life is self.world.life and not life.struck and self.world.opened.is_set()
 
     def resume(self) -> None:
         """Go on after the process died; what was sent without a key can't be asked for again."""

@@ -80,10 +80,13 @@ class Life:
         self.schedule = schedule
         self.dead = False
         self.faults = 0.0
+        self.struck = False
 
     def strikes(self) -> bool:
         """Whether the disk fails now."""
-        return bool(self.faults) and self.schedule.chance(self.faults)
+        struck = bool(self.faults) and self.schedule.chance(self.faults)
+        self.struck = self.struck or struck
+        return struck
 
 
 class LoopCommit:
