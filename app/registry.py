@@ -250,7 +250,7 @@ class RunRegistry:
         """
         await self.session(principal, session_id)
         self._refuse_when_draining()
-        return self._audience.follow_session(principal, session_id, after, dialect)
+        return await self._audience.follow_session(principal, session_id, after, dialect)
 
     async def follow_run(
         self, principal: str, session_id: str, run_id: str, after: Position | None, dialect: str = "native"

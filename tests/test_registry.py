@@ -18,7 +18,7 @@ from app.events import StreamEnd, TurnThinking
 from app.hosting.conversation import NewMessage
 from app.position import Position
 from app.sessions.base import RunStatus
-from tests.house import ME, PATIENCE, TERMINAL
+from tests.house import ME, PATIENCE, TERMINAL, Watch
 
 pytestmark = pytest.mark.anyio
 
@@ -128,6 +128,27 @@ async def test_a_start_that_is_refused_after_its_caller_left_is_no_unhandled_exc
     del starting
     gc.collect()
     assert unhandled == []
+
+
+async def test_who_was_let_in_before_a_run_gets_all_of_it_however_late_the_reading_begins(house, puppet):
+    session = await house.session()
+    before = await house.start(session, "before")
+    puppet.returns()
+    await house.ended(before)
+    viewer = await house.registry.follow_session(ME, session, None)
+    run = await house.start(session)
+    puppet.says("all of it")
+    puppet.returns()
+    await house.ended(run)
+    async with viewer:
+        watch = Watch(viewer)
+        assert [m["type"] for m in await watch.until("caught_up")] == [
+            "stream_start",
+            "stream_delta",
+            "stream_end",
+            "caught_up",
+        ]
+        assert watch.frames[0].id == Position(2, 1)
 
 
 async def test_history_and_state_reach_the_next_run(house, puppet):

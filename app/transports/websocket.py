@@ -239,23 +239,26 @@ async def session_lifespan(
     origins: NamedDependency[SkipValidation[Origins]],
     after: After = None,
 ) -> AsyncIterator[None]:
-    """Accept, attach a viewer, and keep its sender running for as long as the listener reads."""
-    await socket.accept(subprotocols=answer_to(socket.scope))
+    """Find out where a viewer begins, accept, and keep its sender running for as long as the listener reads.
+
+    In this order: who sees the handshake answered may start a run at once, and gets all of it.
+    """
     connection = Connection(socket, registry, session_id, stream_options)
     socket.state.connection = connection
+    viewer: Viewer | None = None
+    refusal: Refusal | None = None
     try:
         origins.check(socket.scope)
-        principal = connection.principal = socket.scope["user"] = authenticator.principal(socket.scope, session_id)
+        connection.principal = socket.scope["user"] = authenticator.principal(socket.scope, session_id)
         start = start_of(after, None)
-        viewer = await registry.follow_session(principal, session_id, start)
-    except Refusal as refusal:
-        await connection.turn_away(refusal)
-        with suppress(*_GONE):
-            yield
-        return
+        viewer = await registry.follow_session(connection.principal, session_id, start)
+    except Refusal as refused:
+        refusal = refused
     except Exception:
         log.exception("socket.failed")
-        await connection.close(*_FAILED)
+    await socket.accept(subprotocols=answer_to(socket.scope))
+    if viewer is None:
+        await (connection.turn_away(refusal) if refusal is not None else connection.close(*_FAILED))
         with suppress(*_GONE):
             yield
         return

@@ -12,9 +12,10 @@ from app.capacity import Seats
 from app.dialects.base import Dialect
 from app.errors import SessionNotFound
 from app.measures import Measures
-from app.position import Position
+from app.position import START, Position
 from app.runlog.base import RunLog
 from app.sessions.base import Run, RunStatus, SessionStore
+from app.viewing.extents import Extents
 from app.viewing.run_feed import RunFeeds
 from app.viewing.session_feed import SessionFeeds
 from app.viewing.viewer import Batches, Following, Numbered, Slice, Viewer
@@ -51,20 +52,24 @@ class Audience:
         self.sessions = SessionFeeds(rows.begun_runs, on_count)
         self.seats = seats
         self._log = log
+        self._extents = Extents(log)
         self._rows = rows
         self._dialects = dialects
         self._measures = measures
         self._is_gone = is_gone
         self._viewers: WeakSet[Viewer] = WeakSet()
 
-    def follow_session(self, principal: str, session_id: str, after: Position | None, dialect: str) -> Viewer:
-        """A viewer of a session.
+    async def follow_session(self, principal: str, session_id: str, after: Position | None, dialect: str) -> Viewer:
+        """A viewer of a session, from a position, or from the run in progress (P3.4).
+
+        Where it begins is settled when this returns: who is let in only then misses no run that starts afterwards.
 
         Raises:
             RateLimited: there are too many viewers.
         """
         following = self._following(dialect)
-        return self._viewer(principal, self._batches(session_id, after, following), following)
+        start = after if after is not None else await self._now(session_id)
+        return self._viewer(principal, self._batches(session_id, start, following), following)
 
     def follow_run(self, principal: str, run: Run, start: Position, dialect: str) -> Viewer:
         """A viewer of one run.
@@ -101,7 +106,11 @@ class Audience:
         self._viewers.add(viewer)
         return viewer
 
-    async def _batches(self, session_id: str, after: Position | None, following: Following) -> Batches:
+    async def _now(self, session_id: str) -> Position:
+        last = await self.sessions.last(session_id)
+        return await self._extents.live(*last) if last is not None else START
+
+    async def _batches(self, session_id: str, start: Position, following: Following) -> Batches:
         with self.sessions.view(session_id) as feed:
             if self._is_gone(session_id):
                 raise SessionNotFound("the session was deleted")
@@ -110,7 +119,7 @@ class Audience:
                     feed.add(await self._rows.begun_runs(session_id))
                     feed.loaded = True
                 waiting = await self._rows.waiting_runs(session_id)
-                async with aclosing(following.session(feed, after, ear, waiting)) as batches:
+                async with aclosing(following.session(feed, start, ear, waiting)) as batches:
                     async for batch in batches:
                         yield batch
 

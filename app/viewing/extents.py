@@ -24,6 +24,12 @@ class Extents:
         except Gap as gap:
             return gap.earliest, gap.latest
 
+    async def live(self, number: int, run_id: str) -> Position:
+        """Before the session's last run if it is in progress, or else after it (P3.4)."""
+        _, tail = await self.of(run_id)
+        page = await self._log.read(run_id, tail, 1)
+        return Position(number, tail if page.closed and not page.entries else 0)
+
     async def lost(self, feed: SessionFeed, at: Position, latest: Position) -> bool:
         """Whether something of the session that comes after `at` can't be had, or `at` never was."""
         number = at.run or feed.first()

@@ -135,6 +135,14 @@ class SessionFeeds:
         self._on_count = on_count
         self._feeds: dict[str, SessionFeed] = {}
 
+    async def last(self, session_id: str) -> tuple[int, str] | None:
+        """(number, run id) of the session's last run whose turn has come."""
+        if (feed := self._feeds.get(session_id)) is not None and feed.loaded:
+            number = feed.last()
+            return (number, feed.run_id(number) or "") if number else None
+        begun = await self._begun_runs(session_id)
+        return begun[-1] if begun else None
+
     def began(self, run: Run) -> None:
         """A run began to run."""
         if (feed := self._feeds.get(run.session_id)) is not None:

@@ -167,10 +167,8 @@ class Following:
             at = page.entries[-1].seq if page.entries else at
             return Slice(tuple(frames), Position(feed.number, at), done=page.closed and at == page.tail)
 
-    async def session(
-        self, feed: SessionFeed, start: Position | None, ear: Ear, waiting: Sequence[Waiting] = ()
-    ) -> Batches:
-        """Follow a session's runs in their order: after `start`, or from the run in progress (P3.4).
+    async def session(self, feed: SessionFeed, start: Position, ear: Ear, waiting: Sequence[Waiting] = ()) -> Batches:
+        """Follow a session's runs in their order, strictly after `start`.
 
         The runs that are `waiting` when it begins are told of once it has caught up, those that `ear` hears of at once.
 
@@ -178,7 +176,7 @@ class Following:
             SessionNotFound: the session was deleted, once its last run's terminal was given.
         """
         latest = await self._latest(feed)
-        at = start if start is not None else await self._live(feed, latest)
+        at = start
         if await self._extents.lost(feed, at, latest):
             earliest = await self._extents.earliest(feed)
             yield self._gap(at, earliest, latest)
@@ -249,14 +247,6 @@ class Following:
         last = feed.last()
         run_id = feed.run_id(last)
         return Position(last, (await self._extents.of(run_id))[1]) if run_id else Position(0, 0)
-
-    async def _live(self, feed: SessionFeed, latest: Position) -> Position:
-        """Before the run in progress, or after everything there is."""
-        run_id = feed.run_id(latest.run)
-        if run_id is None:
-            return latest
-        page = await self._log.read(run_id, latest.seq, 1)
-        return latest if page.closed and not page.entries else Position(latest.run, 0)
 
 
 async def _next(cursor: Cursor) -> Page | Gap | None:
