@@ -9,8 +9,8 @@ from typing import Final
 
 from app.errors import ConfigurationError
 
-_LONGER_S: Final = 3.0
-"""Seconds that the kernel waits for a peer longer than the server does, which has more to say about it (P3.9)."""
+_LONGER_S: Final = 6.0
+"""Seconds that the kernel waits for a peer longer than the server does, whose close code needs a chance (P3.9)."""
 
 _UNSENT_BYTES: Final = 128 * 1024
 """What the kernel keeps for a peer beyond what is on its way: without a limit megabytes for each that takes nothing."""
@@ -25,7 +25,7 @@ def listen(host: str, port: int, *, patience: float) -> socket.socket:
     Args:
         host: the address.
         port: 0 takes a free one.
-        patience: how many seconds a peer may take nothing; the kernel gives it three more.
+        patience: how many seconds a peer may take nothing; the kernel gives it six more.
 
     Raises:
         ConfigurationError: the address can't be listened on.

@@ -81,6 +81,11 @@ _WHY_LEFT: Final = {TooLarge.close_code: "too_large", RateLimited.close_code: "r
 """The same where the server's protocol closed before we were asked."""
 
 _CLOSE_GRACE: Final = 1.0
+"""Seconds that a peer has to take its close frame before the connection is reset, ..."""
+
+_TOO_SLOW_GRACE: Final = 5.0
+"""... and one that was too slow: it has to wake up first, and then to take what waits before the frame (P3.9)."""
+
 _GONE: Final = (WebSocketDisconnect, OSError, RuntimeError)
 """What sending raises once the peer, or this side, has closed."""
 
@@ -150,7 +155,7 @@ class Connection:
             self.viewing.ends(_WHY.get(code), code)
         with suppress(*_GONE):
             try:
-                async with asyncio.timeout(_CLOSE_GRACE):
+                async with asyncio.timeout(_TOO_SLOW_GRACE if code == _TOO_SLOW[0] else _CLOSE_GRACE):
                     await self._socket.close(code, reason)
             except TimeoutError:
                 await cut(self._socket.scope)

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.gateway import Gateway, Launch, new_session, start
+from tests.gateway import Gateway, Launch, log_of, new_session, start
 from tests.loud import PIECE, PIECES
 from tests.raw_http import dial, request, upgrade
-from tests.watching import all_closed, rise, text_of, watch_sse, watch_ws
+from tests.watching import PATIENCE, all_closed, rise, text_of, watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
 
 SMALL_BUFFER = 4096
+TOO_SLOW = b"\x88\x15" + (4508).to_bytes(2) + b"too slow, reconnect"
 
 
 @pytest.fixture(params=["ws", "sse"])
@@ -91,6 +92,24 @@ async def test_a_viewer_that_takes_nothing_is_cut_and_nobody_else_notices(
         except ConnectionResetError:
             continue
         assert not rest.endswith(b"0\r\n\r\n")
+
+
+async def test_a_socket_that_wakes_up_three_seconds_late_is_told_that_it_was_too_slow(
+    loud: Gateway, sockets: list[socket.socket]
+) -> None:
+    async with loud.client() as http:
+        session = await new_session(http)
+        stalled = await attach(loud, "ws", session, receive_buffer=16 * SMALL_BUFFER)
+        sockets.append(stalled)
+        await answered(stalled)
+        run = await start(http, session, "be loud")
+        await log_of(http, session, run)
+    await asyncio.sleep(1 + 3)  # nothing tells when to wake up: the time itself is what is tried
+
+    async with asyncio.timeout(PATIENCE):
+        rest = await asyncio.to_thread(everything, stalled)
+
+    assert rest.endswith(TOO_SLOW)
 
 
 async def test_a_socket_that_only_asks_and_never_listens_is_cut(loud: Gateway, sockets: list[socket.socket]) -> None:
