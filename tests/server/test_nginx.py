@@ -47,10 +47,12 @@ class Proxy:
         self.url = f"{self.origin}/runcast"
         self.ws_url = f"ws://127.0.0.1:{port}/runcast"
         self.access_log = folder / "access.log"
+        self.error_log = folder / "runcast-error.log"
         (page,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
         page = put(page, "listen 80;", f"listen 127.0.0.1:{port};")
         page = put(page, "server 127.0.0.1:8000;", f"server {httpx.URL(gateway.url).netloc.decode()};")
         page = put(page, "/var/log/nginx/runcast.log", str(self.access_log))
+        page = put(page, "/var/log/nginx/runcast-error.log", str(self.error_log))
         (folder / "nginx.conf").write_text(AROUND.format(user=getpass.getuser(), folder=folder, page=page))
         command = [NGINX, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
         self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
@@ -124,10 +126,10 @@ async def test_files_of_twenty_megabytes_pass_and_queries_are_not_logged(proxy: 
         session = await new_session(http)
         path = f"/sessions/{session}/files"
         taken = await http.post(path, files={"file": ("a.bin", b"\0" * 20 * MIB)})
-        refused = await http.post(path, files={"file": ("a.bin", b"\0" * 22 * MIB)})
+        refused = await http.post(f"{path}?ticket=canary", files={"file": ("a.bin", b"\0" * 22 * MIB)})
         await http.get(f"/sessions/{session}?ticket=canary")
 
     assert (taken.status_code, refused.status_code) == (201, 413)
     log = proxy.access_log.read_text()
     assert f"GET /runcast/sessions/{session}" in log
-    assert "canary" not in log
+    assert "canary" not in log + proxy.error_log.read_text()

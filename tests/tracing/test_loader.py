@@ -50,6 +50,7 @@ def test_without_the_extra_there_is_a_hint_and_no_failure(monkeypatch: pytest.Mo
 
     assert [line["event"] for line in said] == ["tracing.not_installed"]
     assert "runcast[otel]" in said[0]["hint"]
+    assert "make run EXTRA=otel" in said[0]["hint"]
 
 
 def test_nothing_is_imported_that_nobody_asked_for() -> None:

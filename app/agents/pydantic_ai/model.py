@@ -55,7 +55,8 @@ def check(table: ModelTable) -> None:
     except ImportError as error:
         raise ConfigurationError(
             f"model {table.model!r}: the provider's package is missing: "
-            f'pip install "runcast[agent]", or "pydantic-ai-slim[{provider}]" for other providers'
+            f'pip install "runcast[agent]", or "pydantic-ai-slim[{provider}]" for other providers; '
+            "in a checkout, `make run EXTRA=agent` does the first"
         ) from error
     for key, given in (("base_url", table.base_url), ("api_key", table.api_key_env)):
         if given is not None and key not in takes:
