@@ -216,7 +216,7 @@ class Recorder:
             )
             call_id = next(reversed(self._calls))
         call = self._calls.pop(call_id)
-        result, cut = shown_text(rendered(raw.result))
+        result, cut = rendered(raw.result)
         arguments, truncated = capped_object(raw.arguments) if raw.arguments else (call.arguments, call.truncated)
         event = evolve(
             raw,

@@ -104,16 +104,25 @@ def agents_own(failed: RunFailed) -> RunFailed:
     return evolve(failed, code="agent_error")
 
 
-def rendered(value: Any) -> str:
-    """A tool's result as the string that clients get (P2.4)."""
+def rendered(value: Any) -> tuple[str, bool]:
+    """A tool's result as the string that clients get (P2.4), and whether anything of it was cut (P6.6)."""
     if isinstance(value, str):
-        return clean_text(value)
-    if value is None or isinstance(value, _PLAIN):
-        return _encode(_json(value)).decode()
+        return shown_text(clean_text(value))
+    text, flattened = _written(value)
+    shown, cut = shown_text(text)
+    return shown, cut or flattened
+
+
+def _written(value: Any) -> tuple[str, bool]:
+    if isinstance(value, float) and not math.isfinite(value):
+        return _as_text(value), False
     try:
-        return _encode(value).decode()
+        plain, cut = _json(value) if value is None or isinstance(value, _PLAIN) else (value, False)
+        text = _encode(plain).decode()
     except Exception:  # noqa: BLE001 - the agent's value may do anything
-        return _as_text(value)
+        return _as_text(value), False
+    # A string that stands for what is none: bytes, a date, a number of 80 bits. JSON has nothing for these.
+    return (_as_text(value), False) if text.startswith('"') else (text, cut)
 
 
 def capped_text(text: str, limit: int = FIELD_LIMIT) -> tuple[str, bool]:
@@ -133,11 +142,11 @@ def shown_text(text: str) -> tuple[str, bool]:
 
 
 def capped_json(value: Any) -> tuple[Any, bool]:
-    """`value` as JSON; when its JSON text is over the limit, the beginning of that text instead."""
-    plain = _json(value)
+    """`value` as JSON, and whether any of it was cut; over the limit, it is the beginning of its JSON text instead."""
+    plain, cut = _json(value)
     raw = _encode(plain)
     if len(raw) <= FIELD_LIMIT:
-        return plain, False
+        return plain, cut
     return raw[:FIELD_LIMIT].decode(errors="ignore"), True
 
 
@@ -164,16 +173,22 @@ def _fits(text: str) -> bool:
     return len(text) * 6 <= _ENCODED_LIMIT or len(_encode(text)) <= _ENCODED_LIMIT
 
 
-def _json(value: Any) -> Any:
-    """The JSON value of `value`, by the fast way when every part of it has one."""
+def _json(value: Any) -> tuple[Any, bool]:
+    """The JSON value of `value`, by the fast way when every part of it has one, and whether any of it was cut."""
     if _is_over_the_limit(value):
-        return _Copy().of(value)
+        return _copy(value)
     try:
         plain = _decode(_encode(value))
     except Exception:  # noqa: BLE001 - the agent's value may do anything
-        return _Copy().of(value)
+        return _copy(value)
     # How deep an encoder can go depends on who calls it: what was said here must not fail in the log.
-    return _Copy().of(plain) if _is_too_deep(plain) else plain
+    return _copy(plain) if _is_too_deep(plain) else (plain, False)
+
+
+def _copy(value: Any) -> tuple[Any, bool]:
+    copy = _Copy()
+    plain = copy.of(value)
+    return plain, copy.cut
 
 
 def _is_over_the_limit(value: Any) -> bool:
@@ -200,9 +215,13 @@ class _Copy:
 
     A graph of references may have endlessly many paths: it stops when the copy is sure to be over the limit, each part
     of it having at least two bytes.
+
+    Attributes:
+        cut: whether anything is missing, for being too deep or too much.
     """
 
     def __init__(self) -> None:
+        self.cut = False
         self._room = FIELD_LIMIT
 
     def of(self, value: Any, depth: int = _DEPTH) -> Any:
@@ -216,7 +235,10 @@ class _Copy:
         if isinstance(value, int):
             plain = int.__int__(value)
             return plain if _is_plain(plain) else _as_text(plain)
-        return self._of_parts(value, depth) if depth and self._room > 0 else "…"
+        if depth and self._room > 0:
+            return self._of_parts(value, depth)
+        self.cut = True
+        return "…"
 
     def _of_parts(self, value: Any, depth: int) -> Any:
         try:

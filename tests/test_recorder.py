@@ -394,6 +394,22 @@ def test_long_arguments_results_and_data_are_cut_and_say_so():
     assert isinstance(custom.data, str)
 
 
+def test_what_is_nested_too_deep_is_cut_and_says_so():
+    deep: list[Any] = []
+    for _ in range(40):
+        deep = [deep]
+    events = body(
+        ToolStarted("t", {"a": deep}),
+        ToolEvent("t", {}, deep, success=True),
+        ToolEvent("u", {}, {"a": deep}, success=True),
+        Custom("c", deep),
+        ApprovalRequested("t", {"a": deep}),
+    )
+    assert [event.truncated for event in events if hasattr(event, "truncated")] == [True, True, False, True, True, True]
+    (_, ended) = body(ToolEvent("t", {}, float("nan"), success=True))
+    assert (ended.result, ended.truncated) == ("nan", False)
+
+
 def test_a_value_of_exactly_the_limit_is_whole():
     fitting = "x" * FIELD_LIMIT
     (_, ended) = body(ToolEvent("t", {}, fitting, success=True))

@@ -9,6 +9,7 @@ from collections import OrderedDict, UserDict
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -46,6 +47,10 @@ class Name(str):
 
 class Colour(enum.StrEnum):
     RED = "red"
+
+
+class Shade(enum.Enum):
+    DARK = "dark"
 
 
 @dataclasses.dataclass
@@ -133,7 +138,7 @@ def test_a_number_that_python_itself_will_not_write_out_breaks_nothing(value):
     plain, truncated = capped_json(value)
     json.dumps(plain)
     assert not truncated
-    assert rendered(value)
+    assert rendered(value)[0]
 
 
 def test_bytes_that_claim_to_be_json_are_not_believed():
@@ -151,16 +156,26 @@ def test_arguments_that_are_no_object_become_one(value):
 @pytest.mark.parametrize("depth", [32, 33, 500, sys.getrecursionlimit() - 40, sys.getrecursionlimit(), 20_000], ids=str)
 def test_nesting_is_flattened_below_the_32nd_level(depth):
     plain, truncated = capped_json(nested(depth))
-    assert not truncated
+    assert truncated == (depth > 32)
     assert depth_of(plain) == min(depth, 32)
     assert depth_of(capped_json(Point(1, nested(depth)))[0]) <= 32
+    assert rendered(nested(depth))[1] == truncated
+
+
+def test_what_is_flattened_inside_an_object_counts_as_cut():
+    assert capped_object({"a": nested(31)})[1] is False
+    assert capped_object({"a": nested(32)})[1] is True
+    assert capped_json({Rude(): nested(32)})[1] is True
 
 
 @pytest.mark.parametrize("width", [1, 2, 5])
 def test_a_value_that_holds_itself_comes_to_an_end(width):
-    plain, _ = capped_json(cyclic(width))
+    plain, truncated = capped_json(cyclic(width))
     assert msgspec.json.encode(plain)
-    assert "…" in rendered(cyclic(width))
+    assert truncated
+    text, cut = rendered(cyclic(width))
+    assert text.startswith("[" * 30)
+    assert cut
 
 
 def test_a_web_of_references_comes_to_an_end():
@@ -196,13 +211,25 @@ def test_a_value_over_the_limit_becomes_the_beginning_of_its_text():
         (Point(2**70, Colour), f"Point(x={2**70}, y=<enum 'Colour'>)"),
         (Rude(), "<Rude>"),
         ({Rude()}, '["<Rude>"]'),
-        (b"hi", '"aGk="'),
+        (b"hi", "b'hi'"),
+        (float("nan"), "nan"),
+        (float("-inf"), "-inf"),
+        (Fraction("inf"), "inf"),
+        (2**70, str(2**70)),
+        (datetime(2026, 1, 2, 3, 4, tzinfo=UTC), "2026-01-02 03:04:00+00:00"),
+        (date(2026, 1, 2), "2026-01-02"),
+        (Decimal("1.10"), "1.10"),
+        (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
+        (Shade.DARK, "Shade.DARK"),
+        (Colour.RED, "red"),
+        (RudeMapping(), "rude"),
+        ([date(2026, 1, 2)], '["2026-01-02"]'),
         (object, "<class 'object'>"),
     ],
     ids=name,
 )
 def test_a_result_is_rendered_as_a_string(value, text):
-    assert rendered(value) == text
+    assert rendered(value) == (text, False)
 
 
 @given(st.text(st.characters()))
@@ -246,4 +273,6 @@ def test_lists_that_share_their_parts_do_not_unfold_without_end() -> None:
 
     assert truncated
     assert len(text.encode()) <= FIELD_LIMIT
-    assert rendered(bomb).startswith("[[[[")
+    shown, cut = rendered(bomb)
+    assert shown.startswith("[[[[")
+    assert cut
