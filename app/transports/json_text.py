@@ -36,7 +36,9 @@ def decode(raw: bytes | str, max_depth: int = MAX_DEPTH) -> Any:
         text = raw.encode() if isinstance(raw, str) else raw
         _check(text, max_depth)
         return msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
+    except RecursionError as error:
+        raise InvalidJson(f"not JSON: nested deeper than {max_depth} levels, and not closed") from error
+    except (msgspec.DecodeError, UnicodeError) as error:
         raise InvalidJson(f"not JSON: {error}") from error
 
 
