@@ -13,10 +13,10 @@ from litestar.response import Redirect
 from app.transports.auth.authenticator import OPEN
 
 _INDEX: Final = "index.html"
-_MEDIA_TYPES: Final = {
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".css": "text/css; charset=utf-8",
+_MEDIA_TYPES: Final = {  # to texts Litestar adds the charset
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".css": "text/css",
     ".svg": "image/svg+xml",
 }
 _HEADERS: Final = {

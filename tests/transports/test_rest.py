@@ -130,8 +130,8 @@ async def test_the_process_says_what_it_offers_and_how_it_is(gateway: Gateway) -
     assert [profile["default"] for profile in profiles["items"]] == [True]
     assert (live.json(), ready.json()) == ({"status": "ok"}, {"status": "ok"})
     assert "/sessions/{session_id}/runs" in schema["paths"]
-    assert page.headers["content-type"].startswith("text/html")
-    assert script.headers["content-type"].startswith("text/javascript")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert script.headers["content-type"] == "text/javascript; charset=utf-8"
     assert (again.status_code, again.content) == (304, b"")
 
 
