@@ -16,6 +16,7 @@ class RawProblem:
     code: str
     title: str
     detail: str
+    headers: tuple[bytes, ...] = ()
 
     def response(self, default_headers: list[tuple[bytes, bytes]]) -> bytes:
         """The whole answer, after which the connection is closed."""
@@ -30,6 +31,7 @@ class RawProblem:
             b"content-length: %d" % len(body),
             b"cache-control: no-store",
             b"x-content-type-options: nosniff",
+            *self.headers,
             b"connection: close",
             b"",
             body,
@@ -45,6 +47,16 @@ BAD_HOST: Final = RawProblem(
 )
 BODY_OF_GET: Final = RawProblem(
     HTTPStatus.BAD_REQUEST, "invalid_message", "Invalid request", "a GET request has no body"
+)
+BAD_HANDSHAKE: Final = RawProblem(
+    HTTPStatus.BAD_REQUEST, "invalid_message", "Invalid request", "this is no WebSocket handshake as it has to be"
+)
+WRONG_VERSION: Final = RawProblem(
+    HTTPStatus.BAD_REQUEST,
+    "invalid_message",
+    "Invalid request",
+    "expected one header Sec-WebSocket-Version, which is 13",
+    (b"sec-websocket-version: 13",),
 )
 HEAD_TOO_LARGE: Final = RawProblem(
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.exceptions import InvalidHandshake
 from websockets.frames import Frame
 from websockets.http11 import Request
 
 from app.server.offers import EXTENSION, LAST_BYTES_S, offers
-from app.server.raw_problems import MALFORMED
+from app.server.raw_problems import BAD_HANDSHAKE, MALFORMED, WRONG_VERSION, RawProblem
 
 _PIECE: Final = 4096
 """How many bytes are parsed at once, before it is looked how many frames they were."""
@@ -66,7 +67,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     # the handshake
 
     def handle_connect(self, event: Request) -> None:
-        """Make the offers to the connection that begins."""
+        """Make the offers to the connection that begins, or say what its handshake lacks."""
+        try:
+            self.conn.process_request(event)  # what it raises, uvicorn would answer in the library's words
+        except InvalidHandshake:
+            versions = event.headers.get_all("Sec-WebSocket-Version")
+            self._refuse(BAD_HANDSHAKE if versions == ["13"] else WRONG_VERSION)
+            return
         super().handle_connect(event)
         if (scope := getattr(self, "scope", None)) is not None:
             scope["extensions"][EXTENSION] = offers(self.transport)
@@ -74,6 +81,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def _turn_away(self) -> None:
         answer = b"".join(self.conn.data_to_send())
         self.transport.write(answer or MALFORMED.response(self.default_headers))
+        self._leave()
+
+    def _refuse(self, problem: RawProblem) -> None:
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self.transport.write(problem.response(self.default_headers))
         self._leave()
 
     # frames

@@ -12,7 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.gateway import Gateway, Launch, new_session, start
-from tests.raw_http import PATIENCE, upgrade
+from tests.raw_http import PATIENCE, exchange, request, upgrade
 from tests.watching import all_closed, watch_ws
 
 pytestmark = pytest.mark.anyio
@@ -200,3 +200,34 @@ async def test_nobody_else_waits_for_who_floods(gateway: Gateway, session: str) 
                 task.result()
 
     assert max(delays) < 1
+
+
+KEY = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ=="
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"),
+    [
+        (("sec-websocket-version: 13",), None),
+        ((KEY.replace("dGhl", "dGh"), "sec-websocket-version: 13"), None),
+        ((KEY, KEY, "sec-websocket-version: 13"), None),
+        ((KEY, "sec-websocket-version: 12"), "13"),
+        ((KEY,), "13"),
+    ],
+    ids=["no key", "short key", "two keys", "version 12", "no version"],
+)
+async def test_a_handshake_that_lacks_something_is_refused_by_a_problem(
+    gateway: Gateway, headers: tuple[str, ...], version: str | None
+) -> None:
+    idle = gateway.open_sockets
+    message = request(gateway, "/ws/sessions/x", "upgrade: websocket", "connection: upgrade", *headers)
+    async with exchange(gateway, message) as (status, answered, reader), asyncio.timeout(PATIENCE):
+        problem = json.loads(await reader.read())
+
+    assert status == "HTTP/1.1 400 Bad Request"
+    assert (problem["status"], problem["code"]) == (400, "invalid_message")
+    assert answered["content-type"] == "application/problem+json"
+    assert answered["cache-control"] == "no-store"
+    assert answered["x-content-type-options"] == "nosniff"
+    assert answered.get("sec-websocket-version") == version
+    await all_closed(gateway, idle)
