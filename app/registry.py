@@ -232,7 +232,12 @@ class RunRegistry:
             SessionNotFound, RunNotFound: there is none.
             NoSuchApproval: the run waits for no such answer.
         """
-        run = await self._run_or_latest(principal, session_id, run_id)
+        try:
+            run = await self._run_or_latest(principal, session_id, run_id)
+        except RunNotFound:
+            if run_id is not None:
+                raise
+            raise NoSuchApproval("the session has no run that waits for an approval") from None
         hosted = self._hosting.get(run.id)
         if hosted is None:
             raise NoSuchApproval("the run waits for no approval")
@@ -305,10 +310,14 @@ class RunRegistry:
         """Give the runs no more time: end them with `run_interrupted` (P7.3)."""
         self._hosting.interrupt()
 
-    async def close(self, grace: float = 0.0) -> None:
-        """Drain, then end what still runs after `grace` seconds with `run_interrupted`."""
+    async def finish(self, grace: float = 0.0) -> None:
+        """Drain, then end what still runs after `grace` seconds with `run_interrupted` (P7.3)."""
         self.drain()
         await self._hosting.close(grace)
+
+    async def close(self, grace: float = 0.0) -> None:
+        """Finish, if nobody did, and let go of the agents."""
+        await self.finish(grace)
         await self.profiles.aclose()
 
     # behind the doors

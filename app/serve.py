@@ -56,6 +56,7 @@ def serve(settings: Settings) -> None:
         server = Server(
             config_of(app, max_message_bytes=settings.max_message_bytes, refused=refused),
             drain=drain,
+            finish=lambda: app.state.registry.finish(settings.drain_timeout),
             hurry=hurry,
             serving=serving,
         )

@@ -15,6 +15,7 @@ from app.errors import NoSuchApproval
 from app.events import ApprovalRequested, ApprovalResolved, Event
 
 _ENDED: Final = Approval(approved=False, comment="the run has ended")
+_PAUSE: Final = 0.1
 _GIVEN_UP: Final = "the agent waits no longer"
 
 
@@ -43,6 +44,7 @@ class Approvals:
         """
         asked = next((each for each in self._say(question) if isinstance(each, ApprovalRequested)), None)
         if asked is None:
+            await asyncio.sleep(_PAUSE)  # an agent that asks again and again must not keep everybody else waiting
             return _ENDED
         answer: asyncio.Future[Approval] = asyncio.get_running_loop().create_future()
         self._open[asked.call_id] = answer

@@ -16,7 +16,7 @@ import structlog
 
 from app.agents.base import Agent, Approval, Turn
 from app.errors import AgentError, Fenced, RunNotFound
-from app.events import Event, RunFailed, StreamEnd, Terminal
+from app.events import ApprovalRequested, Event, RunFailed, StreamEnd, Terminal
 from app.hosting.approvals import Approvals
 from app.hosting.ending import Decide, Stores, close_log, insist, outcome_of, recorder_of, unexpected
 from app.hosting.limits import Allowance, RunLimits, Timekeeper
@@ -145,6 +145,10 @@ class HostedRun:
                 await aclose()
 
     def _say(self, raw: Event) -> list[Event]:
+        # An answer is among what the end of the run would bring, for which there is always room.
+        if isinstance(raw, ApprovalRequested) and not self._allowance.fits(raw, self._recorder.unclosed):
+            self.stop(self._limits.full)
+            return []
         said = self._recorder.feed(raw)
         self._queue(said)
         return said

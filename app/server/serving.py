@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import FrameType
@@ -33,7 +33,9 @@ class Server(uvicorn.Server):
     """A uvicorn server that drains.
 
     Args:
-        drain: tells every viewer to go; called before uvicorn closes connections, since it only waits for streams.
+        drain: tells every viewer to go, and lets nothing new begin.
+        finish: gives runs their time to end. Requests are answered meanwhile: who comes is told why not, and whoever
+            waits for a run can still cancel it, or answer it.
         hurry: called at the second signal, which asks not to wait any longer.
         serving: called once connections are accepted.
     """
@@ -43,11 +45,13 @@ class Server(uvicorn.Server):
         config: uvicorn.Config,
         *,
         drain: Callable[[], None],
+        finish: Callable[[], Awaitable[None]],
         hurry: Callable[[], None],
         serving: Callable[[], None],
     ) -> None:
         super().__init__(config)
         self._drain = drain
+        self._finish = finish
         self._hurry = hurry
         self._serving = serving
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,10 +85,11 @@ class Server(uvicorn.Server):
                 signal.raise_signal(self._captured_signals[0])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, drain, then let uvicorn do the rest."""
+        """Drain, let runs end, then stop accepting and let uvicorn do the rest, which only waits for streams."""
+        self._drain()
+        await self._finish()
         for server in self.servers:
             server.close()
-        self._drain()
         await super().shutdown(sockets)
         log.info("server.stopped")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Column, Row
@@ -83,8 +84,8 @@ def of_session(session: Session) -> dict[str, Any]:
     }
 
 
-def of_new_run(session_id: str, number: int, new: NewRun, status: RunStatus) -> dict[str, Any]:
-    """The row of a run that is running, or queued."""
+def of_new_run(session_id: str, number: int, new: NewRun, status: RunStatus, begins: datetime) -> dict[str, Any]:
+    """The row of a run that is running since `begins`, or queued."""
     return {
         "id": new.id,
         "session_id": session_id,
@@ -97,7 +98,7 @@ def of_new_run(session_id: str, number: int, new: NewRun, status: RunStatus) -> 
         "idempotency_key": new.idempotency_key,
         "body_hash": new.body_hash,
         "created_at": new.at,
-        "started_at": new.at if status is RunStatus.RUNNING else None,
+        "started_at": begins if status is RunStatus.RUNNING else None,
         "last_seq": 0,
         "archived": False,
     }

@@ -7,6 +7,7 @@ first of them, and each of them the number of the one behind it; nobody holds a 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from attrs import frozen
@@ -34,7 +35,9 @@ async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -
     _admit(line, new)
     number = await _make_room(connection, line, new)
     status = RunStatus.QUEUED if line.active else RunStatus.RUNNING
-    inserted = insert(runs).values(of_new_run(session_id, number, new, status)).returning(*RUN_COLUMNS)
+    # Its request may have come before the last run had ended: it begins after that all the same.
+    begins = max(new.at, line.ended) if line.ended is not None else new.at
+    inserted = insert(runs).values(of_new_run(session_id, number, new, status, begins)).returning(*RUN_COLUMNS)
     run = to_run((await connection.execute(inserted)).one())
     title = title_of(new.content) if session.title is None else session.title
     await connection.execute(update(sessions).where(sessions.c.id == session_id).values(title=title, updated_at=new.at))
@@ -90,11 +93,12 @@ async def _seen(connection: AsyncConnection, session_id: str, new: NewRun) -> Ru
 
 @frozen
 class _Line:
-    """A session's runs in line: the running one, those that wait, and the last number that was given."""
+    """A session's runs in line: the running one, those that wait, the last number that was given, the last end."""
 
     running: str | None
     waiting: Sequence[Waiting]
     last: int
+    ended: datetime | None
 
     @property
     def active(self) -> str | None:
@@ -102,11 +106,11 @@ class _Line:
 
 
 async def _line(connection: AsyncConnection, session_id: str) -> _Line:
-    last = select(func.coalesce(func.max(runs.c.number), 0)).where(runs.c.session_id == session_id)
-    number = (await connection.execute(last)).scalar_one()
+    last = select(func.coalesce(func.max(runs.c.number), 0).label("number"), func.max(runs.c.ended_at).label("ended"))
+    before = (await connection.execute(last.where(runs.c.session_id == session_id))).one()
     rows = (await connection.execute(line_of(session_id))).all()
     at_work = next((row.id for row in rows if row.status == RunStatus.RUNNING.value), None)
-    return _Line(at_work, waiting_in(rows), number)
+    return _Line(at_work, waiting_in(rows), before.number, before.ended)
 
 
 def _admit(line: _Line, new: NewRun) -> None:

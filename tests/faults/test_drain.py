@@ -32,13 +32,20 @@ async def read_on(reader: asyncio.StreamReader) -> tuple[bytes, bool]:
     return got, True
 
 
-async def closing(gateway: Gateway, session: str) -> tuple[list[Item], int | None]:
-    """Follow over a WebSocket until it is closed: what came, and the close code."""
+async def closing(gateway: Gateway, session: str, reads: asyncio.Event | None = None) -> tuple[list[Item], int | None]:
+    """Follow over a WebSocket until it is closed; `reads` is set by what comes first. What came, and the close code."""
     async with watch_ws(gateway, session) as viewer:
         assert viewer.socket is not None
         items: list[Item] = []
+
+        def keep(item: Item) -> bool:
+            items.append(item)
+            if reads is not None:
+                reads.set()
+            return False
+
         with pytest.raises(ConnectionClosed):
-            await viewer.until(lambda item: items.append(item) or False)  # type: ignore[func-returns-value]
+            await viewer.until(keep)
         return items, viewer.socket.close_code
 
 
@@ -57,11 +64,13 @@ async def test_viewers_are_told_at_once_and_resume_after_the_restart(launch: Lau
         exchange(gateway, request(gateway, run_stream)) as (_, _, run_events),
         watch_ws(gateway, session) as viewer,
     ):
-        socket = asyncio.create_task(closing(gateway, session))
+        reads = asyncio.Event()
+        socket = asyncio.create_task(closing(gateway, session, reads))
         for reader in (events, run_events):
             while b"stream_delta" not in await chunk(reader):
                 pass
         await viewer.until_type("stream_delta")
+        await reads.wait()
         gateway.signal(signal.SIGTERM)
         async with asyncio.timeout(TOLD):
             (by_events, clean), (by_run, run_clean) = await asyncio.gather(read_on(events), read_on(run_events))
@@ -107,6 +116,33 @@ async def test_a_run_that_ends_in_time_is_complete_and_the_process_waits_no_long
     assert took < 6
     assert row["status"] == "completed"
     assert Item.of(log[-1]).type == "stream_end"
+
+
+async def test_while_runs_end_requests_are_answered_and_nothing_new_begins(launch: Launch) -> None:
+    gateway = launch(drain_timeout="20")
+    async with gateway.client() as http:
+        session, other = await new_session(http), await new_session(http)
+        run = await start(http, session, "/approve /quiet /length 5 /rate 0")
+        path = f"/sessions/{session}/runs/{run}"
+        page = (await http.get(f"{path}/log", params={"wait": 20, "limit": 50})).json()
+        while not (asked := [event for event in page["events"] if event["type"] == "approval_requested"]):
+            page = (await http.get(f"{path}/log", params={"wait": 20, "after": page["next"]})).json()
+        gateway.signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            while (ready := await http.get("/health/ready")).status_code == 200:
+                pass
+        for refused in (ready, await http.post(f"/sessions/{other}/runs", json={"content": "no"})):
+            assert (refused.status_code, refused.json()["code"]) == (503, "draining")
+            assert "retry-after" in refused.headers
+        _, code = await closing(gateway, session)
+        assert code == 1012
+        assert (await http.get(path)).json()["status"] == "running"
+        answer = await http.post(f"{path}/approvals/{asked[0]['call_id']}", json={"approved": True})
+        assert answer.status_code == 202
+        assert await exited(gateway) == -signal.SIGTERM
+        gateway.start()
+        async with gateway.client() as again:
+            assert (await again.get(path)).json()["status"] == "completed"
 
 
 async def test_a_second_sigterm_skips_the_wait(launch: Launch) -> None:

@@ -108,7 +108,7 @@ async def test_the_same_answer_twice_is_one_and_another_one_is_refused(open_hous
 async def test_what_was_not_asked_has_no_answer(open_house, puppet):
     house = await open_house(puppet)
     session = await house.session()
-    with pytest.raises(RunNotFound):
+    with pytest.raises(NoSuchApproval):
         await house.registry.approve(ME, session, "call", YES)
     run = await house.start(session)
     puppet.says(ApprovalRequested("rm", {}, call_id="said, not asked"))

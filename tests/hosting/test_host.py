@@ -236,7 +236,10 @@ async def test_a_run_that_waits_and_wants_a_viewer_has_those_of_its_session(open
 
 async def test_a_retry_of_a_queued_message_meets_it(house, puppet):
     session = await house.session()
-    await ask(house, session, "one")
+    first = await ask(house, session, "one")
+    puppet.says("begun")
+    async with house.watch_run(first) as watch:
+        await watch.until("stream_delta")
     message = NewMessage("two", on_conflict="interrupt", idempotency_key="k")
     starts = [house.registry.start(ME, session, message) for _ in range(5)]
     async with asyncio.timeout(PATIENCE):

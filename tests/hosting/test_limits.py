@@ -178,6 +178,27 @@ async def test_calls_and_questions_that_are_open_fit_into_a_full_log(open_house)
     assert sum(isinstance(e, ToolStarted) for e in events) == sum(isinstance(e, ToolEvent) for e in events)
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+async def test_questions_fill_a_log_like_anything_else(open_house, at_once):
+    async def agent(turn: Turn):
+        yield "begun"
+        if at_once:
+            await asyncio.gather(*(turn.approve("t", {"x": "y" * 1000}) for _ in range(1000)))
+        while True:
+            await turn.approve("t", {"x": "y" * 1000})
+
+    house = await open_house(agent, events=300, bytes=100_000)
+    run = await house.start(await house.session())
+    async with house.watch_run(run) as watch:
+        while (message := await watch.next())["type"] != "error":
+            if message["type"] == "approval_requested" and not at_once:
+                await house.registry.approve(ME, run.session_id, message["call_id"], Approval(approved=True))
+    assert message["code"] == "log_full"
+    events = await house.events(run)
+    assert len(events) <= 300
+    assert sum(len(encode_event(event)) for event in events) < 110_000
+
+
 def test_what_is_no_event_takes_no_room_and_is_left_to_the_recorder():
     allowance = Allowance(RunLimits(bytes=10))
     for raw in (7, None, TextDelta(None), StreamEnd(b"x" * 100)):

@@ -203,7 +203,7 @@ async def test_the_database_itself_refuses_a_second_use(store: SessionStore, key
 async def put_row(store: SessionStore, new: NewRun, number: int, status: str = "running") -> None:
     if not isinstance(store, SqlSessionStore):
         pytest.skip("it has no rows that could be put in by hand")
-    row = of_new_run("s", number, new, RunStatus(status))
+    row = of_new_run("s", number, new, RunStatus(status), new.at)
     await store._database.write(AsyncConnection.execute, insert(runs).values(row))
 
 

@@ -161,3 +161,12 @@ async def test_a_run_that_waited_for_nothing_ends_without_a_next_one(store: Sess
     await finished(store, "s", a_run("a"))
     await start(store, "b")
     assert await store.finish_run("b", an_outcome()) == Ended(next=None)
+
+
+async def test_a_run_begins_no_earlier_than_the_one_before_it_ended(store: SessionStore) -> None:
+    await start(store, "a")
+    await store.finish_run("a", an_outcome(at=AT + 5 * SECOND))
+    late = await store.start_run("s", a_run("b", at=AT + SECOND))
+    assert (late.run.created_at, late.run.started_at) == (AT + SECOND, AT + 5 * SECOND)
+    await store.finish_run("b", an_outcome(at=AT + 6 * SECOND))
+    assert (await store.start_run("s", a_run("c", at=AT + 9 * SECOND))).run.started_at == AT + 9 * SECOND

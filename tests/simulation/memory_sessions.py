@@ -146,7 +146,7 @@ class MemorySessions(SessionStore):
             images=new.images,
             files=new.files,
             created_at=new.at,
-            started_at=None if line else new.at,
+            started_at=None if line else max([new.at, *tables.ends(session_id)]),
         )
         tables.runs[new.id] = Row(run, new)
         title = title_of(new.content) if session.title is None else session.title

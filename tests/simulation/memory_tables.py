@@ -53,6 +53,11 @@ class Tables:
         quiet = self.sessions[file.session_id].updated_at < before and not self.line(file.session_id)
         return quiet and file.created_at < before
 
+    def ends(self, session_id: str) -> list[datetime]:
+        """When the session's runs ended."""
+        ends = [row.run.ended_at for row in self.runs.values() if row.run.session_id == session_id]
+        return [end for end in ends if end is not None]
+
     def line(self, session_id: str) -> list[Run]:
         """The session's active runs, in the order in which they run."""
         return [row.run for row in self.of(session_id) if row.run.status in ACTIVE]
