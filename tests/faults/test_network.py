@@ -17,8 +17,8 @@ __all__ = ["network"]
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("network")]
 
 SEND_TIMEOUT = 1
-FREED = SEND_TIMEOUT + 3 + 2
-"""Seconds until a viewer that vanished is let go: the kernel waits three longer than the server, then it looks."""
+FREED = SEND_TIMEOUT + 6 + 2
+"""Seconds until a viewer that vanished is let go: the kernel waits six longer than the server, then it looks."""
 
 
 def port_of(gateway: Gateway) -> int:
