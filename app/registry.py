@@ -254,8 +254,10 @@ class RunRegistry:
             SessionNotFound: there is none. RateLimited: too many viewers. Draining: the process is going away.
         """
         await self.session(principal, session_id)
-        self._refuse_when_draining()
-        return await self._audience.follow_session(principal, session_id, after, dialect)
+        # Settled before the stream opens: who sees it open misses no run that starts afterwards.
+        start = after if after is not None else await self._audience.now(session_id)
+        self._refuse_when_draining()  # after the last wait, or the viewer would not be sent away
+        return self._audience.follow_session(principal, session_id, start, dialect)
 
     async def follow_run(
         self, principal: str, session_id: str, run_id: str, after: Position | None, dialect: str = "native"
@@ -267,9 +269,10 @@ class RunRegistry:
                 is going away.
         """
         run = await self.run(principal, session_id, run_id)
-        self._refuse_when_draining()
         start = after if after is not None else Position(run.number, 0)
-        if run.ended_at is not None and await self._is_over(run, start):
+        over = run.ended_at is not None and await self._is_over(run, start)
+        self._refuse_when_draining()
+        if over:
             return None
         return self._audience.follow_run(principal, run, start, dialect)
 

@@ -59,16 +59,18 @@ class Audience:
         self._is_gone = is_gone
         self._viewers: WeakSet[Viewer] = WeakSet()
 
-    async def follow_session(self, principal: str, session_id: str, after: Position | None, dialect: str) -> Viewer:
-        """A viewer of a session, from a position, or from the run in progress (P3.4).
+    async def now(self, session_id: str) -> Position:
+        """Where a viewer begins that names no position: before the run in progress, or after everything (P3.4)."""
+        last = await self.sessions.last(session_id)
+        return await self._extents.live(*last) if last is not None else START
 
-        Where it begins is settled when this returns: who is let in only then misses no run that starts afterwards.
+    def follow_session(self, principal: str, session_id: str, start: Position, dialect: str) -> Viewer:
+        """A viewer of a session, strictly after `start`.
 
         Raises:
             RateLimited: there are too many viewers.
         """
         following = self._following(dialect)
-        start = after if after is not None else await self._now(session_id)
         return self._viewer(principal, self._batches(session_id, start, following), following)
 
     def follow_run(self, principal: str, run: Run, start: Position, dialect: str) -> Viewer:
@@ -106,16 +108,12 @@ class Audience:
         self._viewers.add(viewer)
         return viewer
 
-    async def _now(self, session_id: str) -> Position:
-        last = await self.sessions.last(session_id)
-        return await self._extents.live(*last) if last is not None else START
-
     async def _batches(self, session_id: str, start: Position, following: Following) -> Batches:
         with self.sessions.view(session_id) as feed:
             if self._is_gone(session_id):
                 raise SessionNotFound("the session was deleted")
             with feed.listen() as ear:
-                if not feed.loaded:
+                if not feed.loaded or start.run > feed.last():  # a run's row is there before this process is told of it
                     feed.add(await self._rows.begun_runs(session_id))
                     feed.loaded = True
                 waiting = await self._rows.waiting_runs(session_id)

@@ -27,7 +27,10 @@ class Extents:
     async def live(self, number: int, run_id: str) -> Position:
         """Before the session's last run if it is in progress, or else after it (P3.4)."""
         _, tail = await self.of(run_id)
-        page = await self._log.read(run_id, tail, 1)
+        try:
+            page = await self._log.read(run_id, tail, 1)
+        except Gap:  # its session was deleted, just now
+            return Position(number, tail)
         return Position(number, tail if page.closed and not page.entries else 0)
 
     async def lost(self, feed: SessionFeed, at: Position, latest: Position) -> bool:
