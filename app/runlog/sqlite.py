@@ -45,7 +45,7 @@ class _Job:
 class _Files:
     lock: FileLock
     writer: SegmentWriter
-    readers: SimpleQueue[SegmentReader]
+    readers: SimpleQueue[SegmentReader | None]
 
     @classmethod
     def open(cls, path: Path, synchronous: Synchronous) -> _Files:
@@ -53,7 +53,7 @@ class _Files:
         try:
             inspect(path)
             writer = SegmentWriter(path, synchronous)
-            readers: SimpleQueue[SegmentReader] = SimpleQueue()
+            readers: SimpleQueue[SegmentReader | None] = SimpleQueue()
             for _ in range(_READERS):
                 readers.put(SegmentReader(path))
         except BaseException:
@@ -63,6 +63,9 @@ class _Files:
 
     def read(self, ask: Callable[[SegmentReader], R]) -> R:
         reader = self.readers.get()
+        if reader is None:
+            self.readers.put(None)
+            raise StoreUnavailable("the event log was shut")
         try:
             return ask(reader)
         finally:
@@ -70,7 +73,9 @@ class _Files:
 
     def close(self) -> None:
         for _ in range(_READERS):
-            self.readers.get().close()
+            if (reader := self.readers.get()) is not None:
+                reader.close()
+        self.readers.put(None)  # who comes now is refused instead of waiting for one
         self.writer.close()
         self.lock.release()
 

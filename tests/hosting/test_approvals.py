@@ -1,6 +1,7 @@
 """What an agent asks people: put to every viewer, answered once, by any of them (P4.1)."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -220,10 +221,9 @@ async def test_who_asks_after_the_end_hears_no(open_house, monkeypatch):
 
     async def agent(turn: Turn):
         yield "a"
-        try:
-            await ended.wait()
-        except asyncio.CancelledError:
-            await ended.wait()
+        while not ended.is_set():
+            with suppress(asyncio.CancelledError):
+                await ended.wait()
         late.put_nowait(await turn.approve("rm"))
 
     house = await open_house(agent)
@@ -232,6 +232,7 @@ async def test_who_asks_after_the_end_hears_no(open_house, monkeypatch):
         await watch.until("stream_delta")
         await house.registry.cancel(ME, run.session_id)
         await watch.rest()
+    await house.ended(run)
     ended.set()
     async with asyncio.timeout(PATIENCE):
         assert not await late.get()
