@@ -1,5 +1,6 @@
 """docs/how-to/nginx.md: its configuration, in a real nginx before a real server."""
 
+import asyncio
 import getpass
 import re
 import shutil
@@ -14,7 +15,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.callers import ADA, keyed, shows
 from tests.gateway import Gateway, Launch, new_session, start
-from tests.watching import text_of, watch_sse, watch_ws
+from tests.watching import PATIENCE, text_of, watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
 
@@ -59,6 +60,14 @@ class Proxy:
 
     def client(self, **options: object) -> httpx.AsyncClient:
         return httpx.AsyncClient(base_url=self.url, timeout=20, verify=False, **options)  # type: ignore[arg-type]
+
+
+async def logged(proxy: Proxy, request: str) -> str:
+    """The access log, once it has `request`: nginx writes about a request after it has answered."""
+    async with asyncio.timeout(PATIENCE):
+        while request not in (log := proxy.access_log.read_text()):  # noqa: ASYNC110 - a file has no event to wait for
+            await asyncio.sleep(0.02)
+        return log
 
 
 @pytest.fixture
@@ -130,6 +139,5 @@ async def test_files_of_twenty_megabytes_pass_and_queries_are_not_logged(proxy: 
         await http.get(f"/sessions/{session}?ticket=canary")
 
     assert (taken.status_code, refused.status_code) == (201, 413)
-    log = proxy.access_log.read_text()
-    assert f"GET /runcast/sessions/{session}" in log
+    log = await logged(proxy, f"GET /runcast/sessions/{session}")  # the last request: nginx logs in their order
     assert "canary" not in log + proxy.error_log.read_text()
