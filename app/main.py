@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
-from litestar.openapi.spec import Components, SecurityScheme
+from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.router import Router
 from litestar.types import Scope
 
@@ -251,6 +251,14 @@ async def _tickets(settings: Settings) -> Tickets:
     return Tickets(await asyncio.to_thread(kept_secret, settings.data_dir / "ticket-secret"))
 
 
+_TAGS: Final = {
+    "sessions": "Conversations: their transcripts, their files, whom they are with, and the tickets that open them.",
+    "runs": "Turns of a conversation: starting, following and commanding them.",
+    "operations": "For whoever operates the server.",
+}
+"""The groups of the document's operations, which are the modules of some generated clients."""
+
+
 def _openapi(base_path: str) -> OpenAPIConfig:
     bearer = SecurityScheme("http", scheme="bearer", description="An API key or a JWT, where the server asks for one.")
     ticket = SecurityScheme("apiKey", name="ticket", security_scheme_in="query", description="Made by `createTicket`.")
@@ -261,4 +269,7 @@ def _openapi(base_path: str) -> OpenAPIConfig:
         openapi_router=Router(f"{base_path}/schema", route_handlers=[], include_in_schema=False, opt=OPEN),
         render_plugins=[],
         components=Components(security_schemes={"bearer": bearer, "ticket": ticket}),
+        license=License(name="MIT", identifier="MIT"),
+        tags=[Tag(name, description=about) for name, about in _TAGS.items()],
+        use_handler_docstrings=True,
     )

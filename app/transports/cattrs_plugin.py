@@ -136,8 +136,18 @@ def _class_schema(field: FieldDefinition, creator: SchemaCreator) -> Schema:
     )
     schema.description = inspect.getdoc(kind)
     for member in members:
+        _name_choice(schema, member.name)
         _add_keywords(schema, member)
     return schema
+
+
+def _name_choice(schema: Schema, name: str) -> None:
+    """A choice that may be null as a titled choice, or null: generators make one named type of it."""
+    found = (schema.properties or {}).get(name)
+    if schema.properties is not None and isinstance(found, Schema) and None in (found.enum or []):
+        given = [value for value in found.enum or [] if value is not None]
+        choice = Schema(type=OpenAPIType.STRING, enum=given, title=name.title().replace("_", ""))
+        schema.properties[name] = Schema(one_of=[choice, Schema(type=OpenAPIType.NULL)])
 
 
 def _present(hint: Any) -> Any:

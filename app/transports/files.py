@@ -37,6 +37,7 @@ class UploadSpec(OperationSpec):
     operation_class=UploadSpec,
     operation_id="uploadFile",
     summary="Upload a file",
+    tags=["sessions"],
     request_max_body_size=None,
     responses=declared(InvalidMessage, ForbiddenOrigin, SessionNotFound, TooLarge, StorageFull, Draining),
 )

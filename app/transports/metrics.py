@@ -58,6 +58,7 @@ class MetricsDoor:
     "/metrics",
     operation_id="metrics",
     summary="Numbers for Prometheus",
+    tags=["operations"],
     media_type=_MEDIA_TYPE,
     opt={**PROBE, **OPEN},
     responses={

@@ -124,14 +124,15 @@ HANDLERS: Final[ExceptionHandlersMap] = {
 def declared(*refusals: type[Refusal]) -> dict[int, ResponseSpec]:
     """The problem responses that a guarded route declares, by status.
 
-    Refusals of malformed parameters and of unknown callers are always among them.
+    Refusals of malformed parameters and of unknown callers, and failures of the server and of its storage, are always
+    among them.
     """
     return declared_open(Unauthenticated, *refusals)
 
 
 def declared_open(*refusals: type[Refusal]) -> dict[int, ResponseSpec]:
     """The same of a route that anybody may call."""
-    by_status: dict[int, list[str]] = {400: ["invalid_message"]}
+    by_status: dict[int, list[str]] = {400: ["invalid_message"], 500: ["internal_error"], 503: ["internal_error"]}
     for refusal in refusals:
         by_status.setdefault(refusal.status, []).append(refusal.code)
     return {

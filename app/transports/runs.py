@@ -57,6 +57,7 @@ _SAME: Final = ResponseSpec(RunView, generate_examples=False, description="The r
     operation_class=OperationSpec,
     operation_id="startRun",
     summary="Start a run",
+    tags=["runs"],
     status_code=202,
     media_type=MediaType.JSON,
     responses={
@@ -98,6 +99,7 @@ async def start_run(
     operation_class=OperationSpec,
     operation_id="listRuns",
     summary="List runs",
+    tags=["runs"],
     responses=declared(InvalidMessage, SessionNotFound),
 )
 async def list_runs(
@@ -117,6 +119,7 @@ async def list_runs(
     operation_class=OperationSpec,
     operation_id="getRun",
     summary="Get a run",
+    tags=["runs"],
     responses=declared(SessionNotFound, RunNotFound),
 )
 async def get_run(
@@ -131,6 +134,7 @@ async def get_run(
     operation_class=OperationSpec,
     operation_id="cancelRun",
     summary="Cancel a run",
+    tags=["runs"],
     status_code=202,
     responses=declared(SessionNotFound, RunNotFound, ForbiddenOrigin),
     **BY_TICKET,
@@ -147,6 +151,7 @@ async def cancel_run(
     operation_class=OperationSpec,
     operation_id="answerApproval",
     summary="Answer an approval",
+    tags=["runs"],
     status_code=202,
     responses=declared(InvalidJson, InvalidMessage, SessionNotFound, RunNotFound, NoSuchApproval, ForbiddenOrigin),
     **BY_TICKET,
@@ -179,6 +184,7 @@ class LogPage:
     operation_class=OperationSpec,
     operation_id="readLog",
     summary="Read a run's log",
+    tags=["runs"],
     responses={
         200: ResponseSpec(LogPage, generate_examples=False, description="Messages, oldest first."),
         **declared(BadPosition, SessionNotFound, RunNotFound, RateLimited, Crowded, Draining),
@@ -191,7 +197,9 @@ async def read_log(
     registry: Registry,
     principal: NamedDependency[str],
     after: After = None,
-    limit: Annotated[int, QueryParameter(name="limit", ge=1, le=_LOG_PAGE)] = _LOG_PAGE,
+    limit: Annotated[
+        int, QueryParameter(name="limit", ge=1, le=_LOG_PAGE, description="At most so many messages.")
+    ] = _LOG_PAGE,
     wait: Annotated[
         float, QueryParameter(name="wait", ge=0, le=_LONGEST_WAIT, description="Seconds to wait for a first event.")
     ] = 0.0,

@@ -17,7 +17,7 @@ from app.transports.problems import declared, declared_open
 _WELL: Final = Health(status="ok")
 
 
-@get("/profiles", operation_id="listProfiles", summary="List profiles", responses=declared())
+@get("/profiles", operation_id="listProfiles", summary="List profiles", tags=["sessions"], responses=declared())
 async def list_profiles(registry: Registry) -> ProfileList:
     """The agents that can be talked to."""
     default = registry.profiles.default.name
@@ -32,6 +32,7 @@ async def list_profiles(registry: Registry) -> ProfileList:
     "/health/live",
     operation_id="healthLive",
     summary="Is the process alive?",
+    tags=["operations"],
     operation_class=OpenOperationSpec,
     opt={**PROBE, **OPEN},
 )
@@ -44,6 +45,7 @@ async def live() -> Health:
     "/health/ready",
     operation_id="healthReady",
     summary="Can the process serve?",
+    tags=["operations"],
     operation_class=OpenOperationSpec,
     opt={**PROBE, **OPEN},
     responses=declared_open(Draining, NotReady),

@@ -30,6 +30,7 @@ _ANY_SESSION: Final = CreateSession()
     operation_class=OptionalBodySpec,
     operation_id="createSession",
     summary="Create a session",
+    tags=["sessions"],
     responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, Draining),
 )
 async def create_session(
@@ -46,6 +47,7 @@ async def create_session(
     operation_class=OperationSpec,
     operation_id="listSessions",
     summary="List sessions",
+    tags=["sessions"],
     responses=declared(InvalidMessage),
 )
 async def list_sessions(
@@ -61,6 +63,7 @@ async def list_sessions(
     operation_class=OperationSpec,
     operation_id="getSession",
     summary="Get a session",
+    tags=["sessions"],
     responses=declared(SessionNotFound),
 )
 async def get_session(session_id: FromPath[str], registry: Registry, principal: NamedDependency[str]) -> SessionView:
@@ -73,6 +76,7 @@ async def get_session(session_id: FromPath[str], registry: Registry, principal: 
     operation_class=OperationSpec,
     operation_id="deleteSession",
     summary="Delete a session",
+    tags=["sessions"],
     responses=declared(SessionNotFound, ForbiddenOrigin),
 )
 async def delete_session(session_id: FromPath[str], registry: Registry, principal: NamedDependency[str]) -> None:
@@ -85,6 +89,7 @@ async def delete_session(session_id: FromPath[str], registry: Registry, principa
     operation_class=OperationSpec,
     operation_id="listMessages",
     summary="Read the transcript",
+    tags=["sessions"],
     responses=declared(InvalidMessage, SessionNotFound),
 )
 async def list_messages(

@@ -211,6 +211,7 @@ def _retry() -> int:
     return random.randint(500, 1500)  # noqa: S311 - spreads reconnects (P3.8), guards nothing
 
 
+# The 204 (P3.7) stands in a description only: declared, it would make generators type every event as possibly nothing.
 _EVENTS: Final = ResponseSpec(
     cast("type[Any]", RunEvent),
     media_type=_MEDIA_TYPE,
@@ -223,6 +224,7 @@ _EVENTS: Final = ResponseSpec(
     "/sessions/{session_id:str}/events",
     operation_id="followSession",
     summary="Follow a session",
+    tags=["sessions"],
     media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
     responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RateLimited, Crowded, Draining)},
@@ -246,6 +248,7 @@ async def follow_session(
     "/sessions/{session_id:str}/runs/{run_id:str}/events",
     operation_id="followRun",
     summary="Follow a run",
+    tags=["runs"],
     media_type=_MEDIA_TYPE,
     operation_class=OperationSpec,
     responses={200: _EVENTS, **declared(BadPosition, SessionNotFound, RunNotFound, RateLimited, Crowded, Draining)},
@@ -260,7 +263,10 @@ async def follow_run(
     after: After = None,
     last_event_id: LastEventId = None,
 ) -> Response[Any]:
-    """Follow one run until its terminal event (P3.3)."""
+    """Follow one run until its terminal event (P3.3).
+
+    Resuming after the terminal event is answered by a 204 without a body: nothing follows (P3.7).
+    """
     start = start_of(after, last_event_id)
     viewer = await registry.follow_run(principal, session_id, run_id, start)
     if viewer is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from litestar import Response, post
+from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
@@ -20,6 +20,8 @@ from app.transports.problems import declared
     operation_class=OperationSpec,
     operation_id="createTicket",
     summary="Create a ticket",
+    tags=["sessions"],
+    media_type=MediaType.JSON,
     responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, SessionNotFound),
 )
 async def create_ticket(

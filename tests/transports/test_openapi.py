@@ -79,6 +79,39 @@ def test_every_operation_has_an_id_of_its_own_and_declares_its_refusals_as_probl
                 assert list(response["content"]) == ["application/problem+json"], (method, path, status)
 
 
+def test_every_operation_answers_in_one_media_type(document: dict[str, Any]) -> None:
+    """Generators take the first of several, and lose a stream that stands beside JSON."""
+    for _, path, operation in operations(document):
+        answers = [response for status, response in operation["responses"].items() if status < "400"]
+        kinds = {kind for response in answers for kind in response.get("content", {})}
+
+        assert len(kinds) == ("204" not in operation["responses"]), (path, kinds)
+        assert "" not in kinds, path
+
+
+def test_every_operation_says_what_it_does_in_a_group_that_does_too(document: dict[str, Any]) -> None:
+    groups = {tag["name"] for tag in document["tags"] if tag["description"]}
+
+    for _, path, operation in operations(document):
+        assert operation["summary"], path
+        assert operation["description"], path
+        assert len(operation["tags"]) == 1, path
+        assert set(operation["tags"]) <= groups, path
+
+
+def test_a_choice_that_may_be_absent_is_one_named_choice(document: dict[str, Any]) -> None:
+    """Otherwise generators make several types of one, and none that has a name."""
+    [choice, nothing] = document["components"]["schemas"]["StartRun"]["properties"]["on_conflict"]["oneOf"]
+
+    assert choice == {"type": "string", "enum": ["reject", "queue", "interrupt"], "title": "OnConflict"}
+    assert nothing == {"type": "null"}
+
+
+def test_the_failures_of_the_server_are_declared_too(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        assert ("500" in operation["responses"]) == (path != "/health/live")
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
 
