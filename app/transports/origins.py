@@ -96,7 +96,9 @@ def _varying(send: Send) -> Send:
 
     async def send_(message: Message) -> None:
         if message["type"] == "http.response.start":
-            MutableScopeHeaders.from_message(message).setdefault("vary", "Origin")
+            headers = MutableScopeHeaders.from_message(message)
+            if "origin" not in ",".join(headers.getall("vary", [])).lower():
+                headers.add("vary", "Origin")
         await send(message)
 
     return send_

@@ -1,7 +1,8 @@
-"""The pages and the browser client: static files of `app/web`, read once."""
+"""The pages and the browser client: static files of `app/web`, read and compressed once."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
 from base64 import b64encode
@@ -17,6 +18,9 @@ from litestar.response import Redirect
 from app.transports.auth.authenticator import OPEN
 
 _INDEX: Final = "index.html"
+_CLIENT: Final = ("client.js",)
+"""What is served, at the root, of the npm package `app/web/client`."""
+
 _MEDIA_TYPES: Final = {  # to texts Litestar adds the charset
     ".html": "text/html",
     ".js": "text/javascript",
@@ -27,6 +31,7 @@ _MEDIA_TYPES: Final = {  # to texts Litestar adds the charset
 _IMPORT_MAP: Final = re.compile(rb'<script type="importmap">(.*?)</script>', re.DOTALL)
 _HEADERS: Final = {
     "cache-control": "no-cache",
+    "vary": "Accept-Encoding",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "cross-origin",  # pages of allowed origins load the client
 }
@@ -39,12 +44,14 @@ _POLICY: Final = (
 
 def pages() -> list[HTTPRouteHandler]:
     """A route for every file: `index.html` is at `/`, `runs.html` at `/runs`, the rest where it lies."""
-    return [_page(path, body) for path, body in sorted(_files(files("app.web"), ""))]
+    web = files("app.web")
+    client = ((name, (web / "client" / name).read_bytes()) for name in _CLIENT)
+    return [_page(path, body) for path, body in sorted((*_files(web, ""), *client))]
 
 
 def _files(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
     for item in folder.iterdir():
-        if item.is_dir():
+        if item.is_dir() and item.name != "client":
             yield from _files(item, f"{path}{item.name}/")
         elif _suffix(item.name) in _MEDIA_TYPES:
             yield f"{path}{item.name}", item.read_bytes()
@@ -62,16 +69,44 @@ def _policy(body: bytes) -> str:
 
 
 def _page(name: str, body: bytes) -> HTTPRouteHandler:
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {**_HEADERS, "content-security-policy": _policy(body), "etag": etag}
+    headers = {**_HEADERS, "content-security-policy": _policy(body)}
+    media_type = _MEDIA_TYPES[_suffix(name)]
+    plain = _Form(body, media_type, headers)
+    small = _Form(gzip.compress(body, 9, mtime=0), media_type, {**headers, "content-encoding": "gzip"})
 
     async def page(request: Request[Any, Any, Any]) -> Response[Any]:
         path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
         if name == _INDEX and not path.endswith("/"):  # its relative links would lead beside the base path
             return Redirect(f"{path}/?{query}" if query else f"{path}/", status_code=308)
-        if request.headers.get("if-none-match") == etag:
-            return Response(b"", status_code=304, headers=headers)
-        return Response(body, media_type=_MEDIA_TYPES[_suffix(name)], headers=headers)
+        # To an allowed origin the framework answers with a Vary of its own in place of ours: one form is safe to keep.
+        foreign = "origin" in request.headers
+        form = small if takes_gzip(request.headers.get("accept-encoding", "")) and not foreign else plain
+        return form.answer(request.headers.get("if-none-match"))
 
     route = "/" if name == _INDEX else f"/{name.removesuffix('.html')}"
     return get(route, name=name, include_in_schema=False, opt=OPEN)(page)
+
+
+class _Form:
+    """A file as it goes out, with or without compression."""
+
+    def __init__(self, body: bytes, media_type: str, headers: dict[str, str]) -> None:
+        self._body = body
+        self._media_type = media_type
+        self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        self._headers = {**headers, "etag": self._etag}
+
+    def answer(self, known: str | None) -> Response[Any]:
+        """It, or that the client has it."""
+        if known == self._etag:
+            return Response(b"", status_code=304, headers=self._headers)
+        return Response(self._body, media_type=self._media_type, headers=self._headers)
+
+
+def takes_gzip(accepted: str) -> bool:
+    """Whether an `Accept-Encoding` names gzip, and not to forbid it (RFC 9110, 12.5.3)."""
+    for coding in accepted.replace(" ", "").lower().split(","):
+        name, _, weight = coding.partition(";q=")
+        if name == "gzip":
+            return not weight or weight.strip("0.") != ""
+    return False

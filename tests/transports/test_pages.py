@@ -26,10 +26,18 @@ async def test_files_in_folders_are_served_where_they_lie(gateway: Gateway) -> N
 async def test_what_is_no_part_of_a_page_is_not_served(gateway: Gateway) -> None:
     async with gateway.client() as http:
         answers = [
-            await http.get(path) for path in ("/vendor/README.md", "/vendor/LICENSE.htm", "/vendor", "/../main.py")
+            await http.get(path)
+            for path in (
+                "/vendor/README.md",
+                "/client/src/client.js",
+                "/client/package.json",
+                "/vendor/LICENSE.htm",
+                "/vendor",
+                "/../main.py",
+            )
         ]
 
-    assert [answer.status_code for answer in answers] == [404] * 4
+    assert [answer.status_code for answer in answers] == [404] * len(answers)
 
 
 async def test_a_page_allows_nothing_inline_but_its_own_import_map(gateway: Gateway) -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { connect, createSession, request } from "../../app/web/client.js";
+import { connect, createSession, request } from "../../app/web/client/src/client.js";
 import { json, network, pass, settled, stream } from "./fakes.mjs";
 
 const base = "http://runcast.test";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { connect, createSession } from "../../app/web/client.js";
+import { connect, createSession } from "../../app/web/client/src/client.js";
 import { json, network, pass, settled } from "./fakes.mjs";
 
 const base = "http://runcast.test";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
-import { sseParser } from "../../app/web/client.js";
+import { sseParser } from "../../app/web/client/src/client.js";
 
 const encode = (text) => new TextEncoder().encode(text);
 const STREAM = encode(
