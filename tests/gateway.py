@@ -122,14 +122,23 @@ class Gateway:
 
     def close(self) -> None:
         """Stop it, however far it got; a complaint in its log fails the test."""
-        if self._process is not None and self._process.poll() is None:
-            self.signal(signal.SIGTERM)
         if self._process is not None:
             try:
-                self.wait()
+                self._end()
             finally:
                 self._process.kill()
         assert self.complaints == [], self.complaints
+
+    def _end(self) -> None:
+        """Stop it, and wait no longer than a moment for runs that a test left in progress."""
+        assert self._process is not None
+        for moment in (1.0, 20.0):
+            if self._process.poll() is None:
+                self.signal(signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.wait(moment)
+                return
+        raise AssertionError("it did not stop")
 
     def _is_complaint(self, line: str) -> bool:
         try:

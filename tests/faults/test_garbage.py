@@ -89,7 +89,7 @@ async def test_garbage_is_refused_and_costs_nobody_an_event(launch: Launch) -> N
     grown = gateway.memory - memory
     gateway.stop()
 
-    assert len(log) > 500
+    assert len(log) > 100  # it went on all the while
     for items in received:
         assert rise(items)
         assert story(logged(items)) == story(log)
