@@ -27,10 +27,10 @@ run: $(VENV)/installed-$(EXTRA) ## serve the demo agent, or AGENT=..., on HOST a
 		$(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(filter file,$(origin AGENT)),,--agent '$(AGENT)')
 
 test: $(VENV)/installed-dev ## run the tests; ARGS goes to pytest
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 faults: $(VENV)/installed-dev ## inject every fault of tests/faults/test_table.py into real servers
-	@$(BIN)/python -m pytest -n 2 --dist loadfile -m faults $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile -m faults $(ARGS)
 
 lint: $(VENV)/installed-dev ## check style, types and the direction of imports
 	@$(BIN)/ruff check

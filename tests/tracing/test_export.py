@@ -37,7 +37,7 @@ async def test_each_connection_is_one_span(collector: Collector, launch: Launch)
         by_socket = len(await viewer.until_type("caught_up"))
     async with watch_sse(gateway, f"/sessions/{session}/runs/{run}/events") as stream:
         by_events = len(await stream.rest())
-    spans = await asyncio.to_thread(collector.wait, 2)
+    spans = await asyncio.to_thread(collector.wait, 3)  # the run is one as well
     follows = {span.name: span for span in spans if span.name.startswith("follow")}
 
     assert follows.keys() == {"follow websocket", "follow sse"}
