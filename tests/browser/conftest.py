@@ -128,11 +128,15 @@ class Tab:
         return next(position for position in said if position)
 
     def messages(self) -> list[dict[str, Any]]:
-        """Every message in the inspector, as it was received."""
-        return [
-            json.loads(text)
-            for text in self.page.locator("#messages > li").evaluate_all("all => all.map(one => one.dataset.json)")
-        ]
+        """Every message that the page was given since it was loaded."""
+        messages: list[dict[str, Any]] = json.loads(self.page.evaluate("JSON.stringify(received)"))
+        return messages
+
+    def frames(self) -> list[dict[str, Any]]:
+        """The frames that the inspector keeps."""
+        kept = "import('./playground/state.js').then(({ frames }) => JSON.stringify(frames.kept))"
+        frames: list[dict[str, Any]] = json.loads(self.page.evaluate(kept))
+        return frames
 
     def send(self, content: str) -> None:
         self.page.fill("#content", content)
@@ -140,7 +144,7 @@ class Tab:
 
     def has_received(self, count: int) -> None:
         """Wait until so many messages are there."""
-        expect(self.page.locator("#messages > li").nth(count - 1)).to_be_attached(timeout=30_000)
+        self.page.evaluate(HEARD, count)
 
     def state_is(self, state: str) -> None:
         expect(self.page.locator("#state")).to_have_attribute("data-state", state)
@@ -155,6 +159,22 @@ class Tab:
         expect(self.page.locator("#counters")).to_contain_text("0 lost, 0 twice")
 
 
+# Keeps every message that the page was given, for tests to look at.
+KEEP = """
+window.received = [];
+window.heard = new EventTarget();
+addEventListener("runcast:message", ({ detail }) => {
+  received.push(detail);
+  heard.dispatchEvent(new Event("message"));
+});
+"""
+HEARD = """count => new Promise((resolve, reject) => {
+  const look = () => received.length >= count && resolve();
+  heard.addEventListener("message", look);
+  setTimeout(() => reject(new Error(`only ${received.length} messages of ${count} came`)), 30_000);
+  look();
+})"""
+
 OpenTab = Callable[..., Tab]
 
 
@@ -166,7 +186,7 @@ def open_tab(api: Api, browser: Browser) -> Iterator[OpenTab]:
         def open_(url: str | None = None, *, script: str = "", **options: Any) -> Tab:
             context = browser.new_context(**options)
             stack.callback(context.close)
-            context.add_init_script(script)
+            context.add_init_script(f"{KEEP}\n{script}")
             tab = Tab(context.new_page())
             tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
             tab.page.on("console", lambda said: said.type == "error" and tab.complaints.append(said.text))

@@ -2,6 +2,7 @@
 
 import json
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -178,7 +179,7 @@ def test_markdown_becomes_elements(open_tab):
     )
     html = tab.page.evaluate(
         """async text => {
-            const { markdown } = await import("./markdown.js");
+            const { markdown } = await import("./playground/markdown.js");
             const box = document.createElement("div");
             box.append(markdown(text));
             return box.innerHTML;
@@ -193,13 +194,31 @@ def test_markdown_becomes_elements(open_tab):
     )
 
 
-def test_the_inspector_shows_each_message_as_it_came(open_tab):
+def test_the_inspector_shows_each_frame_as_it_went_over_the_wire(api, open_tab):
     tab = open_tab()
     tab.send("/quiet /length 5 /rate 500 Hello")
     tab.has_checked(1)
-    first = tab.page.locator("#messages > li").first
-    first.locator("summary").click()
-    assert json.loads(first.locator("pre").inner_text()) == tab.messages()[0]
+    tab.send("/quiet /length 5 /rate 500 Again")
+    tab.has_checked(2)
+    frames = tab.frames()
+    run = api.get(f"/sessions/{tab.session}/runs")["items"][1]["id"]
+    log = httpx.get(f"{api.base}/sessions/{tab.session}/runs/{run}/log").text
+    came = [frame["text"] for frame in frames if frame["direction"] == "in" and frame.get("id", "").startswith("2-")]
+    assert len(came) > 3
+    assert all(text in log for text in came)
+    assert [frame["size"] for frame in frames] == [len(frame["text"].encode()) for frame in frames]
+    assert [frame["number"] for frame in frames] == list(range(1, len(frames) + 1))
+
+    rows = tab.page.locator(".frame")
+    tab.page.fill("#inspector input", "out message again")
+    expect(rows).to_have_count(1)
+    rows.first.click()
+    shown = json.loads(tab.page.locator("#frame pre").inner_text())
+    assert (shown["type"], shown["content"]) == ("message", "/quiet /length 5 /rate 500 Again")
+    tab.page.fill("#inspector input", "2-1 stream_start")
+    expect(rows).to_have_count(1)
+    tab.page.locator("#frames").press("ArrowDown")
+    assert json.loads(tab.page.locator("#frame pre").inner_text())["input"]["content"].endswith("Again")
 
 
 def test_an_unknown_session_says_so_and_is_not_tried_again(api, open_tab):

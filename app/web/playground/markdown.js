@@ -33,9 +33,37 @@ export function markdown(text, depth = 0) {
   return out;
 }
 
+/** Text that grows, in an element: what can't change any more is left alone, so that a long text costs no more than a short one. */
+export class Growing {
+  #box;
+  #rest = "";
+  #loose = /** @type {ChildNode[]} */ ([]);
+
+  /** @param {HTMLElement} box */
+  constructor(box) {
+    this.#box = box;
+  }
+
+  /** @param {string} text what comes after what there is */
+  add(text) {
+    this.#rest += text;
+    const all = this.#rest.split("\n");
+    const lines = [...all];
+    const blocks = [];
+    while (lines.length) blocks.push({ nodes: block(lines, 0), end: all.length - lines.length });
+    // The last line may yet turn out to belong to the block before it.
+    const settled = Math.max(0, blocks.length - 2);
+    for (const node of this.#loose) node.remove();
+    this.#box.append(...blocks.slice(0, settled).flatMap(({ nodes }) => nodes));
+    this.#loose = blocks.slice(settled).flatMap(({ nodes }) => nodes);
+    this.#box.append(...this.#loose);
+    if (settled) this.#rest = all.slice(blocks[settled - 1].end).join("\n");
+  }
+}
+
 /** Takes one block off the front of `lines`. */
 function block(lines, depth) {
-  if (!lines[0].trim()) return lines.shift() && [];
+  if (!lines[0].trim()) return lines.splice(0, 1).slice(1);
   const fence = FENCE.exec(lines[0]);
   if (fence) return [code(lines, fence)];
   if (ROW.test(lines[0]) && RULER.test(lines[1] ?? "")) return [table(taken(lines, (line) => ROW.test(line)))];

@@ -1,0 +1,50 @@
+/**
+ * Listens in on what the client sends and receives: WebSockets, EventSource, and fetch where it streams or commands.
+ * What passes is not changed.
+ */
+
+import { sseParser } from "../client.js";
+
+/** @param {(seen: {direction: "in" | "out", via: "websocket" | "sse" | "http", text: string, type?: string}) => void} record */
+export function tap(record) {
+  globalThis.WebSocket = class extends globalThis.WebSocket {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => record({ direction: "in", via: "websocket", text: String(data) }));
+    }
+
+    send(data) {
+      record({ direction: "out", via: "websocket", text: String(data) });
+      super.send(data);
+    }
+  };
+  globalThis.EventSource = class extends globalThis.EventSource {
+    constructor(...given) {
+      super(...given);
+      this.addEventListener("message", ({ data }) => record({ direction: "in", via: "sse", text: data }));
+    }
+  };
+  const plain = globalThis.fetch;
+  globalThis.fetch = async (input, init) => {
+    tellRequest(input, init, record);
+    const response = await plain(input, init);
+    const streams = response.body && response.headers.get("content-type")?.startsWith("text/event-stream");
+    return streams ? new Response(response.body.pipeThrough(listener(record)), response) : response;
+  };
+}
+
+function tellRequest(input, { method = "GET", body } = {}, record) {
+  if (method === "GET") return;
+  const path = new URL(input.url ?? input, location.href).pathname;
+  record({ direction: "out", via: "http", type: `${method} ${path.split("/").at(-1)}`, text: typeof body === "string" ? body : "" });
+}
+
+function listener(record) {
+  const parse = sseParser();
+  return new TransformStream({
+    transform(chunk, controller) {
+      for (const { data } of parse(chunk)) if (data) record({ direction: "in", via: "sse", text: data });
+      controller.enqueue(chunk);
+    },
+  });
+}
