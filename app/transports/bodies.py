@@ -18,6 +18,9 @@ MAX_TITLE: Final = 200
 MAX_COMMENT: Final = 2048
 MAX_CALL_ID: Final = 256
 
+KEY_PATTERN: Final = r"^[^\u0000-\u001f\u007f-\u009f]*$"
+"""An idempotency key has no control characters."""
+
 
 def schema(default: Any = None, /, **keywords: Any) -> Any:
     """A field with JSON Schema keywords of its own."""
@@ -33,6 +36,14 @@ class CreateSession:
 
 
 @frozen(kw_only=True, slots=False)
+class NamedFile:
+    """An uploaded file as the upload route described it; `path` has to be one that it returned for this session."""
+
+    name: str
+    path: str
+
+
+@frozen(kw_only=True, slots=False)
 class StartRun:
     """A message that starts a run (P4.3)."""
 
@@ -40,11 +51,11 @@ class StartRun:
     images: list[str] | None = schema(
         max_items=MAX_IMAGES, description="Data URLs or bare base64: png, jpeg, gif or webp, at most 5 MiB each."
     )
-    files: list[Any] | None = schema(
+    files: list[str | NamedFile] | None = schema(
         max_items=MAX_FILES,
         description="Ids that the upload route returned, or objects with a `name` and `path` that it did.",
     )
-    idempotency_key: str | None = schema(min_length=1, max_length=MAX_KEY)
+    idempotency_key: str | None = schema(min_length=1, max_length=MAX_KEY, pattern=KEY_PATTERN)
     on_conflict: Literal["reject", "queue", "interrupt"] | None = schema(
         description="When a run is in progress: refuse (the default), wait for it, or cancel it and go first."
     )

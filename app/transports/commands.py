@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal, get_args
 
 from attrs import NOTHING, field, frozen
@@ -11,6 +12,7 @@ from app.errors import InvalidMessage, UnknownType
 from app.hosting.conversation import NewMessage
 from app.tracing.base import Cause
 from app.transports.bodies import (
+    KEY_PATTERN,
     MAX_CALL_ID,
     MAX_COMMENT,
     MAX_CONTENT,
@@ -18,6 +20,7 @@ from app.transports.bodies import (
     MAX_IMAGES,
     MAX_KEY,
     AnswerApproval,
+    NamedFile,
     StartRun,
     schema,
 )
@@ -62,6 +65,8 @@ class PingCommand:
 
 Command = MessageCommand | CancelCommand | ApproveCommand | PingCommand
 
+_KEY: Final = re.compile(KEY_PATTERN)
+
 _COMMANDS: Final = {command.__name__.removesuffix("Command").lower(): command for command in get_args(Command)}
 
 
@@ -81,6 +86,8 @@ def parse(value: Any) -> Command:
         raise UnknownType(f"$.type: expected one of {', '.join(_COMMANDS)}")
     command: Command = structure(value, _COMMANDS[kind])
     _within("$.request_id", command.request_id, MAX_KEY)
+    if isinstance(command, ApproveCommand):
+        _within("$.call_id", command.call_id, MAX_CALL_ID)
     return command
 
 
@@ -105,12 +112,12 @@ def new_message(body: StartRun, *, idempotency_key: str | None = None, cause: Ca
     if len(files) > MAX_FILES:
         raise InvalidMessage(f"$.files: at most {MAX_FILES}")
     key = idempotency_key if idempotency_key is not None else body.idempotency_key
-    if key is not None and not (1 <= len(key) <= MAX_KEY and key.isprintable()):
-        raise InvalidMessage(f"$.idempotency_key: 1 to {MAX_KEY} printable characters")
+    if key is not None and not (1 <= len(key) <= MAX_KEY and _KEY.fullmatch(key)):
+        raise InvalidMessage(f"$.idempotency_key: 1 to {MAX_KEY} characters, and no control characters")
     return NewMessage(
         content=body.content,
         images=decode_images(images),
-        files=tuple(_claim(each, f"$.files[{index}]") for index, each in enumerate(files)),
+        files=tuple(_claim(each) for each in files),
         cancel_when_left=body.on_disconnect == "cancel",
         on_conflict=body.on_conflict or "reject",
         idempotency_key=key,
@@ -118,12 +125,8 @@ def new_message(body: StartRun, *, idempotency_key: str | None = None, cause: Ca
     )
 
 
-def _claim(value: Any, path: str) -> Claim:
-    if isinstance(value, str):
-        return Claim(id=value)
-    if isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("path"), str):
-        return Claim(path=value["path"])
-    raise InvalidMessage(f"{path}: expected a file's id, or an object with its name and path")
+def _claim(file: str | NamedFile) -> Claim:
+    return Claim(id=file) if isinstance(file, str) else Claim(path=file.path)
 
 
 def approval_of(body: AnswerApproval) -> Approval:

@@ -15,6 +15,7 @@ from cattrs.preconf.msgspec import make_converter
 from cattrs.v import format_exception
 
 from app.errors import InvalidMessage
+from app.transports.bodies import NamedFile
 
 T = TypeVar("T")
 
@@ -59,6 +60,14 @@ def _choice(value: Any, kind: Any) -> Any:
     return value
 
 
+def _file(value: Any, _: Any) -> str | NamedFile:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, dict) and isinstance(value.get("name"), str) and isinstance(value.get("path"), str):
+        return NamedFile(name=value["name"], path=value["path"])
+    raise TypeError("expected a file's id, or an object with its name and path")
+
+
 converter = make_converter()
 """The converter of every HTTP body and WebSocket command, and of every HTTP answer."""
 
@@ -66,6 +75,7 @@ for _kind in (str, int, bool):
     converter.register_structure_hook(_kind, _exactly(_kind))
 converter.register_structure_hook_factory(_is_list, _array)
 converter.register_structure_hook_func(_is_choice, _choice)
+converter.register_structure_hook_func(lambda kind: kind == str | NamedFile, _file)
 
 
 def structure(value: Any, kind: type[T]) -> T:

@@ -17,6 +17,7 @@ from app.transports.commands import (
 )
 from app.uploads.desk import Claim
 
+WRONG_KEY = "$.idempotency_key: 1 to 128 characters, and no control characters"
 GIF = base64.b64encode(b"GIF89a\x01\0\x01\0\0\0\0;").decode()
 
 
@@ -49,7 +50,7 @@ def test_null_is_as_good_as_absent_and_unknown_fields_are_ignored():
 
 def test_files_are_named_by_id_or_as_the_original_clients_do():
     echoed = {"name": "a.txt", "path": "/data/a.txt", "size": 1}
-    message = new_message(StartRun(content="x", files=["file_1", echoed]))
+    message = new_message(parse({"type": "message", "content": "x", "files": ["file_1", echoed]}))
     assert message.files == (Claim(id="file_1"), Claim(path="/data/a.txt"))
 
 
@@ -84,6 +85,10 @@ def test_an_unknown_type_is_refused_with_the_known_ones(kind):
         ({"type": "message", "content": "x", "request_id": "r" * 129}, "$.request_id: at most 128 characters"),
         ({"type": "cancel", "run_id": 5}, "$.run_id: expected a string"),
         ({"type": "cancel", "request_id": "r" * 129}, "$.request_id: at most 128 characters"),
+        (
+            {"type": "approve", "call_id": "c" * 257, "approved": True},
+            "$.call_id: at most 256 characters",
+        ),
         ({"type": "ping", "request_id": True}, "$.request_id: expected a string"),
     ],
 )
@@ -112,6 +117,15 @@ def test_a_wrong_item_is_named_by_its_path():
     with pytest.raises(InvalidMessage) as caught:
         parse({"type": "message", "content": "x", "images": [GIF, 5]})
     assert str(caught.value) == "$.images[1]: expected a string"
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, 1, [], {}, {"name": "a"}, {"path": "/a"}, {"name": 1, "path": "/a"}, {"name": "a", "path": []}]
+)
+def test_a_file_is_named_by_its_id_or_by_name_and_path(wrong):
+    with pytest.raises(InvalidMessage) as caught:
+        parse({"type": "message", "content": "x", "files": ["f", wrong]})
+    assert str(caught.value) == "$.files[1]: expected a file's id, or an object with its name and path"
 
 
 def test_every_wrong_field_is_named():
@@ -166,29 +180,19 @@ def test_a_hundred_thousand_characters_are_taken_whatever_their_bytes():
         (StartRun(content="x" * (MAX_CONTENT + 1)), "$.content: at most 100000 characters"),
         (StartRun(content="x", images=[GIF] * 5), "$.images: at most 4"),
         (StartRun(content="x", files=["f"] * 17), "$.files: at most 16"),
-        (
-            StartRun(content="x", files=["f", 1]),
-            "$.files[1]: expected a file's id, or an object with its name and path",
-        ),
-        *(
-            (
-                StartRun(content="x", files=[wrong]),
-                "$.files[0]: expected a file's id, or an object with its name and path",
-            )
-            for wrong in (
-                None,
-                [],
-                {},
-                {"name": "a"},
-                {"path": "/a"},
-                {"name": 1, "path": "/a"},
-                {"name": "a", "path": []},
-            )
-        ),
         (StartRun(content="x", images=["!"]), "$.images[0]: expected a data URL or base64"),
-        (StartRun(content="x", idempotency_key=""), "$.idempotency_key: 1 to 128 printable characters"),
-        (StartRun(content="x", idempotency_key="a\nb"), "$.idempotency_key: 1 to 128 printable characters"),
-        (StartRun(content="x", idempotency_key="k" * 129), "$.idempotency_key: 1 to 128 printable characters"),
+        (
+            StartRun(content="x", idempotency_key=""),
+            WRONG_KEY,
+        ),
+        (
+            StartRun(content="x", idempotency_key="a\nb"),
+            WRONG_KEY,
+        ),
+        (
+            StartRun(content="x", idempotency_key="k" * 129),
+            WRONG_KEY,
+        ),
     ],
 )
 def test_what_types_can_not_say_is_checked_and_named(body, said):
