@@ -45,8 +45,9 @@ format: $(VENV)/installed-dev ## write the code as `make lint` wants it
 bench: $(VENV)/installed-base ## measure; some minutes
 	@for script in append viewers faults soak; do echo "$$script"; $(BIN)/python "bench/$$script.py" || exit; done
 
-openapi: $(VENV)/installed-base ## export openapi/openapi.json
-	@env -u RUNCAST_AGENT $(BIN)/python -m app openapi --output openapi/openapi.json
+openapi: $(VENV)/installed-base ## export the contracts: openapi.json, asyncapi.json and messages.json of openapi/
+	@for contract in openapi asyncapi messages; do \
+		env -u RUNCAST_AGENT $(BIN)/python -m app $$contract --output openapi/$$contract.json || exit; done
 
 node: openapi/sdk/node_modules/installed ## install the node packages that generate and check clients; some tests want them
 

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -100,14 +101,40 @@ def key(principal: str) -> None:
     click.echo("The key is shown this once; the entry belongs in RUNCAST_API_KEYS or RUNCAST_API_KEYS_FILE.", err=True)
 
 
+_output = click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing."
+)
+
+
 @main.command()
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Write there instead of printing.")
+@_output
 @_clear_errors
 def openapi(output: Path | None) -> None:
-    """Print the OpenAPI document."""
+    """Print the OpenAPI document: everything over HTTP."""
     from app.main import create_app  # noqa: PLC0415 - the other commands need no application
 
-    document = create_app(Settings()).openapi_schema.to_schema()
+    _export(create_app(Settings()).openapi_schema.to_schema(), output)
+
+
+@main.command()
+@_output
+def asyncapi(output: Path | None) -> None:
+    """Print the AsyncAPI document: everything over WebSockets."""
+    from app.transports.asyncapi import asyncapi_document  # noqa: PLC0415 - the other commands need no document
+
+    _export(asyncapi_document(version("runcast")), output)
+
+
+@main.command()
+@_output
+def messages(output: Path | None) -> None:
+    """Print the JSON Schema of every message, from the server and from clients."""
+    from app.transports.message_schemas import message_schemas  # noqa: PLC0415 - the other commands need none
+
+    _export(message_schemas(version("runcast")), output)
+
+
+def _export(document: Any, output: Path | None) -> None:
     text = msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2).decode() + "\n"
     if output is None:
         click.echo(text, nl=False)

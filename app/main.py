@@ -36,6 +36,7 @@ from app.settings import Settings
 from app.telemetry import Telemetry
 from app.tracing.loader import tracing_of
 from app.transports import (
+    contracts,
     files,
     metrics,
     pages,
@@ -266,7 +267,12 @@ def _openapi(base_path: str) -> OpenAPIConfig:
         title="Runcast",
         version=version("runcast"),
         description="An event-streaming gateway for AI-agent runs: any agent in, any client out, nothing lost.",
-        openapi_router=Router(f"{base_path}/schema", route_handlers=[], include_in_schema=False, opt=OPEN),
+        openapi_router=Router(
+            f"{base_path}/schema",
+            route_handlers=contracts.contracts(version("runcast"), base_path),
+            include_in_schema=False,
+            opt=OPEN,
+        ),
         render_plugins=[],
         components=Components(security_schemes={"bearer": bearer, "ticket": ticket}),
         license=License(name="MIT", identifier="MIT"),
