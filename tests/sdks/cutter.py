@@ -8,7 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Iterable
 from urllib.parse import urlsplit
 
-_REQUEST = re.compile(rb"GET (\S+/events)\S* HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
+_REQUEST = re.compile(rb"(?:GET|POST) (\S+) HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
 _STREAM = b"content-type: text/event-stream\r\n"
 _RESET = struct.pack("ii", 1, 0)  # linger for no time at all: what closes the socket is a RST
 
@@ -23,6 +23,8 @@ class Cutter:
 
     def __init__(self, upstream: str, after: Iterable[int]) -> None:
         self.url = ""
+        self.targets: list[str] = []
+        """The path and query of every request."""
         self.resumed_after: list[str | None] = []
         """The `Last-Event-ID` of every request for a stream."""
         self.resets = 0
@@ -47,15 +49,18 @@ class Cutter:
         asked = b""
         while piece := await client.read(65536):
             asked += piece
-            for request in _REQUEST.finditer(asked):
-                found = re.search(
-                    rb"^last-event-id: (\S+)$", request[2].replace(b"\r", b""), re.MULTILINE | re.IGNORECASE
-                )
-                self.resumed_after.append(found[1].decode() if found else None)
+            while request := _REQUEST.search(asked):
                 asked = asked[request.end() :]
+                self._note(request[1].decode(), request[2].decode())
             server.write(piece)
             await server.drain()
         server.close()
+
+    def _note(self, target: str, fields: str) -> None:
+        self.targets.append(target)
+        if "/events" in target:
+            found = re.search(r"^last-event-id: (\S+)\r?$", fields, re.MULTILINE | re.IGNORECASE)
+            self.resumed_after.append(found[1] if found else None)
 
     async def _answer(self, server: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         answered = b""

@@ -29,6 +29,7 @@ class Outcome:
     lines: list[str]
     complaints: str
     resets: int
+    targets: list[str]
     resumed_after: list[str | None]
     logs: dict[str, list[str]]
 
@@ -64,7 +65,9 @@ async def perform(program: str, sdk: Path, gateway: Gateway, cuts: tuple[int, ..
             for how, session, run in re.findall(r"^(followed|polled) (\S+) (\S+)$", out.decode(), re.MULTILINE)
         }
     assert process.returncode is not None
-    return Outcome(process.returncode, lines, complaints.decode(), cutter.resets, cutter.resumed_after, logs)
+    return Outcome(
+        process.returncode, lines, complaints.decode(), cutter.resets, cutter.targets, cutter.resumed_after, logs
+    )
 
 
 def perform_all(sdk: Path, gateway: Gateway, cuts: tuple[int, ...] = ()) -> dict[str, Outcome]:

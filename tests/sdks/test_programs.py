@@ -62,6 +62,11 @@ def test_each_new_connection_begins_after_the_last_event_that_came(outcome: Outc
     assert third == second  # the second connection brought no whole message
 
 
+def test_tokens_stay_out_of_urls(outcome: Outcome) -> None:
+    assert len(outcome.targets) >= 8  # a session, two runs, three streams, a page of the log, a refusal
+    assert [target for target in outcome.targets if ADA.key in target or "ticket" in target] == []
+
+
 def test_what_was_polled_is_the_whole_log(outcome: Outcome) -> None:
     assert plain(outcome.told("polled")) == expected(outcome.logs["polled"])
 
