@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 from litestar._openapi.schema_generation import SchemaCreator
 from litestar.dto import AbstractDTO
 from litestar.dto.data_structures import DTOFieldDefinition
-from litestar.openapi.spec import Discriminator, OpenAPIType, Operation, Parameter, Reference, RequestBody, Schema
+from litestar.openapi.spec import Discriminator, OpenAPIType, Reference, Schema
 from litestar.plugins import OpenAPISchemaPlugin, SerializationPlugin
 from litestar.response import Response
 from litestar.typing import FieldDefinition
@@ -40,43 +40,6 @@ class _LiveDiscriminator(Discriminator):
     def to_schema(self) -> dict[str, Any]:
         references: dict[str, Any] = self.mapping or {}
         return {"propertyName": self.property_name, "mapping": {tag: ref.ref for tag, ref in references.items()}}
-
-
-@dataclass
-class OperationSpec(Operation):
-    """An operation whose optional parameters are absent when they are not given: a query can't say null."""
-
-    def __post_init__(self) -> None:
-        for parameter in self.parameters or []:
-            if isinstance(parameter, Parameter) and isinstance(parameter.schema, Schema):
-                parameter.schema = _not_null(parameter.schema)
-
-
-@dataclass
-class OpenOperationSpec(OperationSpec):
-    """An operation that needs no credentials, whatever the document says of all the others."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.security = []
-
-
-@dataclass
-class OptionalBodySpec(OperationSpec):
-    """An operation that can do without its body."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.request_body, RequestBody):
-            self.request_body = replace(self.request_body, required=False)
-
-
-def _not_null(schema: Schema) -> Schema:
-    members = [one for one in schema.one_of or [] if not (isinstance(one, Schema) and one.type == OpenAPIType.NULL)]
-    if len(members) != 1 or not isinstance(members[0], Schema):
-        return schema
-    given = {name: value for name, value in vars(schema).items() if value is not None and name != "one_of"}
-    return replace(members[0], **given)
 
 
 class CattrsPlugin(SerializationPlugin, OpenAPISchemaPlugin):

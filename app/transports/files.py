@@ -14,8 +14,8 @@ from litestar.params import FromPath
 from app.errors import Draining, ForbiddenOrigin, InvalidMessage, SessionNotFound, StorageFull, TooLarge
 from app.transports.auth.authenticator import BY_TICKET
 from app.transports.bodies import UploadView
-from app.transports.cattrs_plugin import OperationSpec
 from app.transports.multipart import FIELD, open_file, parts_of
+from app.transports.operations import OperationSpec
 from app.transports.parameters import Registry
 from app.transports.problems import declared
 

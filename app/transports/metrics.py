@@ -20,6 +20,7 @@ from app.transports.access_log import PROBE
 from app.transports.auth.authenticator import OPEN
 from app.transports.auth.credentials import bearer_of
 from app.transports.exposition import Exposition
+from app.transports.operations import OperationSpec
 from app.transports.problems import declared
 
 _MEDIA_TYPE: Final = "text/plain"
@@ -56,6 +57,7 @@ class MetricsDoor:
 
 @get(
     "/metrics",
+    operation_class=OperationSpec,
     operation_id="metrics",
     summary="Numbers for Prometheus",
     tags=["operations"],

@@ -29,8 +29,8 @@ from app.errors import (
 from app.tracing.base import Cause
 from app.transports.auth.authenticator import BY_TICKET
 from app.transports.bodies import MAX_KEY, AnswerApproval, ApprovalView, RunList, RunView, StartRun, run_view
-from app.transports.cattrs_plugin import OperationSpec
 from app.transports.commands import approval_of, new_message
+from app.transports.operations import OperationSpec
 from app.transports.parameters import PAGE, After, Limit, PageCursor, Registry, RunEvent, start_of
 from app.transports.problems import declared
 from app.transports.sse import StreamOptions

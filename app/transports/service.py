@@ -10,14 +10,21 @@ from app.errors import Draining, NotReady
 from app.transports.access_log import PROBE
 from app.transports.auth.authenticator import OPEN
 from app.transports.bodies import Health, ProfileList, ProfileView
-from app.transports.cattrs_plugin import OpenOperationSpec
+from app.transports.operations import OpenOperationSpec, OperationSpec
 from app.transports.parameters import Registry
 from app.transports.problems import declared, declared_open
 
 _WELL: Final = Health(status="ok")
 
 
-@get("/profiles", operation_id="listProfiles", summary="List profiles", tags=["sessions"], responses=declared())
+@get(
+    "/profiles",
+    operation_class=OperationSpec,
+    operation_id="listProfiles",
+    summary="List profiles",
+    tags=["sessions"],
+    responses=declared(),
+)
 async def list_profiles(registry: Registry) -> ProfileList:
     """The agents that can be talked to."""
     default = registry.profiles.default.name

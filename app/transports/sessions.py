@@ -18,7 +18,7 @@ from app.transports.bodies import (
     message_views,
     session_view,
 )
-from app.transports.cattrs_plugin import OperationSpec, OptionalBodySpec
+from app.transports.operations import OperationSpec, OptionalBodySpec
 from app.transports.parameters import PAGE, Limit, PageCursor, Registry
 from app.transports.problems import declared
 

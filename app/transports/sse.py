@@ -26,8 +26,8 @@ from app.measures import ViewerCount
 from app.position import Position
 from app.telemetry import Telemetry
 from app.transports.auth.authenticator import BY_TICKET
-from app.transports.cattrs_plugin import OperationSpec
 from app.transports.cutting import Patience, cut
+from app.transports.operations import OperationSpec
 from app.transports.parameters import After, LastEventId, Registry, RunEvent, start_of
 from app.transports.problems import declared
 from app.transports.viewing import Viewing

@@ -10,7 +10,7 @@ from app.errors import ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotF
 from app.transports.auth.authenticator import Authenticator
 from app.transports.auth.tickets import LIFETIME
 from app.transports.bodies import CreateTicket, TicketView
-from app.transports.cattrs_plugin import OperationSpec
+from app.transports.operations import OperationSpec
 from app.transports.parameters import Registry
 from app.transports.problems import declared
 

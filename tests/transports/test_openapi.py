@@ -112,6 +112,12 @@ def test_the_failures_of_the_server_are_declared_too(document: dict[str, Any]) -
         assert ("500" in operation["responses"]) == (path != "/health/live")
 
 
+def test_answers_that_ask_for_patience_declare_for_how_long(document: dict[str, Any]) -> None:
+    for _, path, operation in operations(document):
+        for status in {"429", "503"} & set(operation["responses"]):
+            assert list(operation["responses"][status]["headers"]) == ["Retry-After"], path
+
+
 def test_every_reference_leads_somewhere(document: dict[str, Any]) -> None:
     references = re.findall(r'"#/components/schemas/(\w+)"', json.dumps(document))
 
