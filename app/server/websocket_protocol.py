@@ -12,6 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.exceptions import InvalidHandshake
 from websockets.frames import Frame
 from websockets.http11 import Request
+from websockets.protocol import State
 
 from app.server.offers import EXTENSION, LAST_BYTES_S, offers
 from app.server.raw_problems import BAD_HANDSHAKE, MALFORMED, WRONG_VERSION, RawProblem
@@ -129,8 +130,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     # the end
 
     def shutdown(self) -> None:
-        """Close, even if the peer does not take the close frame."""
-        super().shutdown()
+        """Close, even if the peer does not take the close frame, or has sent its own and takes nothing any more."""
+        if self.conn.state is State.CLOSING and not self.close_sent:  # uvicorn would close it twice, which is an error
+            self.stop_keepalive()
+            self.transport.close()
+        else:
+            super().shutdown()
         self.loop.call_later(LAST_BYTES_S, self.transport.abort)
 
     def keepalive_timeout(self) -> None:

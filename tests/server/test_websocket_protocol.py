@@ -6,11 +6,15 @@ import json
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from uvicorn import Config
+from uvicorn.server import ServerState
 from websockets.asyncio.client import connect
 
+from app.server.websocket_protocol import WebSocketProtocol
 from tests.gateway import Gateway, Launch, new_session, start
 from tests.raw_http import PATIENCE, exchange, request, upgrade
 from tests.watching import all_closed, watch_ws
@@ -231,3 +235,52 @@ async def test_a_handshake_that_lacks_something_is_refused_by_a_problem(
     assert answered["x-content-type-options"] == "nosniff"
     assert answered.get("sec-websocket-version") == version
     await all_closed(gateway, idle)
+
+
+class Unread(asyncio.Transport):
+    """The server's end of a connection whose peer reads nothing: what was written waits, and so does the close."""
+
+    def __init__(self) -> None:
+        super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
+        self.written = b""
+        self.closing = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += bytes(data)
+
+    def close(self) -> None:
+        self.closing = True
+
+    def is_closing(self) -> bool:
+        return self.closing
+
+    def abort(self) -> None:
+        self.close()
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+async def test_the_end_of_the_server_finds_a_socket_that_has_closed_and_reads_no_more(gateway: Gateway) -> None:
+    accepted = asyncio.Event()
+
+    async def accept(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        accepted.set()
+        await receive()
+
+    config = Config(accept, ws_ping_interval=None)
+    config.load()
+    protocol = WebSocketProtocol(config, ServerState(), {})
+    transport = Unread()
+    protocol.connection_made(transport)
+    protocol.data_received(upgrade(gateway, "/"))
+    async with asyncio.timeout(PATIENCE):
+        await accepted.wait()
+    protocol.data_received(frame(CLOSE, (1000).to_bytes(2)))
+    protocol.shutdown()
+
+    assert transport.written.endswith(b"\x88\x02" + (1000).to_bytes(2))
+    assert transport.closing
