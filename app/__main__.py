@@ -77,13 +77,13 @@ def serve(host: str | None, port: int | None, agent: str | None) -> None:
 @_clear_errors
 def tail(session: str, url: str | None, after: str | None, token: str | None) -> None:
     """Follow SESSION in this terminal; a lost connection is resumed where it broke."""
-    from app.tail import follow  # noqa: PLC0415 - the other commands need no client
+    from app.tail import show  # noqa: PLC0415 - the other commands need no client
 
     settings = _settings(token=token)
     if url is None:
         url = f"http://{settings.host}:{settings.port}{settings.base_path}"
     try:
-        sys.exit(asyncio.run(follow(url, session, after, sys.stdout, settings.token)))
+        sys.exit(asyncio.run(show(url, session, after, sys.stdout, settings.token)))
     except KeyboardInterrupt:
         sys.exit(130)
 
