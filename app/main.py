@@ -39,6 +39,7 @@ from app.transports import (
     contracts,
     files,
     metrics,
+    operator,
     pages,
     problems,
     runs,
@@ -223,6 +224,7 @@ def _routes() -> list[Any]:
         service.live,
         service.ready,
         metrics.metrics,
+        operator.list_every_run,
         *pages.pages(),
     ]
 

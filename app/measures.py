@@ -76,12 +76,14 @@ class ViewerCount:
     Attributes:
         transport, dialect: how it is spoken to.
         behind: asked for how many events it has still to be given.
+        run: asked for the id of the run that it was given events of last, or is given now; None before there was one.
         sent: messages handed to its transport so far.
     """
 
     transport: str
     dialect: str
     behind: Callable[[], int] = lambda: 0
+    run: Callable[[], str | None] = lambda: None
     sent: int = 0
 
 

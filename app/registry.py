@@ -23,6 +23,7 @@ from app.hosting.conversation import NewMessage, turn_of
 from app.hosting.ending import Stores
 from app.hosting.host import Hosting
 from app.hosting.limits import RunLimits
+from app.oversight import Oversight
 from app.position import Position
 from app.readiness import Readiness
 from app.sessions.base import Listing, NewRun, Run, Session, Started
@@ -49,6 +50,9 @@ class RunRegistry:
         limits: what a run may take.
         capacity: how many runs and viewers there may be.
         disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
+
+    Attributes:
+        oversight: everybody's runs, for whoever may see them: it asks for no principal.
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class RunRegistry:
     ) -> None:
         self.profiles = profiles
         self.draining = False
+        self.oversight = Oversight(stores.sessions, stores.telemetry.measures)
         self._stores = stores
         self._rows = stores.sessions
         self._readiness = Readiness(stores)

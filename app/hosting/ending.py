@@ -66,7 +66,9 @@ def outcome_of(
         case StreamEnd():
             return Outcome(RunStatus.COMPLETED, body, last_seq, terminal.full_content, at, state=state)
         case RunCancelled():
-            return Outcome(RunStatus.CANCELLED, body, last_seq, terminal.content, at, state=state)
+            return Outcome(
+                RunStatus.CANCELLED, body, last_seq, terminal.content, at, state=state, reason=terminal.reason
+            )
         case RunFailed():
             status = RunStatus.INTERRUPTED if terminal.code == INTERRUPTED.code else RunStatus.FAILED
             error = RunError(terminal.code, terminal.message)

@@ -6,7 +6,7 @@ idempotency key was seen (P4.5), and how a run ended. Events are not here; they 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
@@ -73,6 +73,32 @@ class Run:
     last_seq: int = 0
     output: str | None = None
     error: RunError | None = None
+
+
+@frozen
+class RunRecord:
+    """A run as its operator sees it: whose it is and how it went, and nothing of what was said.
+
+    Attributes:
+        host: the process that executes it, or did.
+        last_seq: of its last event, once it has ended.
+        code: of its failure (P7.4).
+        reason: why it was cancelled.
+    """
+
+    id: str
+    session_id: str
+    number: int
+    status: RunStatus
+    principal: str
+    profile: str
+    host: str
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    last_seq: int
+    code: str | None
+    reason: str | None
 
 
 @frozen
@@ -157,6 +183,7 @@ class Outcome:
             with it, so that a crash in between can be finished, and so that exactly one outcome ever wins.
         last_seq: the seq that the terminal will have.
         state: what the agent wants to find again in the session's next run, or None to leave it as it was.
+        reason: why it was cancelled.
     """
 
     status: RunStatus
@@ -166,6 +193,7 @@ class Outcome:
     at: datetime
     error: RunError | None = None
     state: dict[str, Any] | None = None
+    reason: str | None = None
 
 
 @frozen
@@ -236,6 +264,13 @@ class SessionStore(Protocol):
 
     async def list_runs(self, session_id: str, limit: int, cursor: str | None) -> Listing[Run]:
         """The session's runs, oldest first.
+
+        Raises:
+            InvalidMessage: the cursor is none that this method gave.
+        """
+
+    async def every_run(self, statuses: Collection[RunStatus], limit: int, cursor: str | None) -> Listing[RunRecord]:
+        """The runs of everybody that are in one of these states, newest first (by creation): for the operator.
 
         Raises:
             InvalidMessage: the cursor is none that this method gave.

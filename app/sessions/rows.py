@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, Row
 
 from app.events import FileRef
-from app.sessions.base import NewRun, Outcome, Run, RunError, RunStatus, Session, StoredFile, Unfinished
+from app.sessions.base import NewRun, Outcome, Run, RunError, RunRecord, RunStatus, Session, StoredFile, Unfinished
 from app.sessions.tables import runs
 
 AnyRow = Row[*tuple[Any, ...]]
@@ -16,7 +16,7 @@ AnyRow = Row[*tuple[Any, ...]]
 RUN_COLUMNS: tuple[Column[Any], ...] = tuple(
     column
     for column in runs.c
-    if column.name not in {"host", "idempotency_key", "body_hash", "terminal", "archived", "trimmed_at"}
+    if column.name not in {"host", "idempotency_key", "body_hash", "terminal", "archived", "trimmed_at", "reason"}
 )
 """What `to_run` reads."""
 
@@ -56,6 +56,25 @@ def to_run(row: AnyRow) -> Run:
 def to_unfinished(row: AnyRow) -> Unfinished:
     """A run that is not archived, from `RUN_COLUMNS` and `terminal`."""
     return Unfinished(run=to_run(row), terminal=row.terminal)
+
+
+def to_record(row: AnyRow) -> RunRecord:
+    """A run as its operator sees it, from what `overseeing.runs_of_all` reads."""
+    return RunRecord(
+        id=row.id,
+        session_id=row.session_id,
+        number=row.number,
+        status=RunStatus(row.status),
+        principal=row.principal,
+        profile=row.profile,
+        host=row.host,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        last_seq=row.last_seq,
+        code=row.error_code,
+        reason=row.reason,
+    )
 
 
 def to_file(row: AnyRow) -> StoredFile:
@@ -114,4 +133,5 @@ def of_outcome(outcome: Outcome) -> dict[str, Any]:
         "error_code": outcome.error and outcome.error.code,
         "error_message": outcome.error and outcome.error.message,
         "terminal": outcome.terminal,
+        "reason": outcome.reason,
     }

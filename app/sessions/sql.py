@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, select, tupl
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.inspection import inspect
-from app.sessions import ending, expiring, filing, starting
+from app.sessions import ending, expiring, filing, overseeing, starting
 from app.sessions.base import (
     Ended,
     Expired,
@@ -20,6 +20,8 @@ from app.sessions.base import (
     NewRun,
     Outcome,
     Run,
+    RunRecord,
+    RunStatus,
     Session,
     SessionStore,
     Started,
@@ -31,7 +33,7 @@ from app.sessions.database import Database
 from app.sessions.engine import Synchronous, open_engine
 from app.sessions.migrations import migrate
 from app.sessions.paging import by_creation, by_number, decode_cursor, page
-from app.sessions.rows import RUN_COLUMNS, of_session, to_file, to_run, to_session, to_unfinished
+from app.sessions.rows import RUN_COLUMNS, of_session, to_file, to_record, to_run, to_session, to_unfinished
 from app.sessions.tables import active, archives, files, queued, runs, sessions, unarchived
 
 
@@ -103,6 +105,10 @@ class SqlSessionStore(SessionStore):
             query = query.where(runs.c.number > decode_cursor(cursor, by_number)[0])
         rows = await self._database.read(query.limit(limit + 1))
         return page([to_run(row) for row in rows], limit, lambda run: (run.number,))
+
+    async def every_run(self, statuses: Collection[RunStatus], limit: int, cursor: str | None) -> Listing[RunRecord]:
+        rows = await self._database.read(overseeing.runs_of_all(statuses, cursor).limit(limit + 1))
+        return page([to_record(row) for row in rows], limit, lambda run: (run.created_at, run.id))
 
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
         return await self._numbers(runs.c.session_id == session_id)

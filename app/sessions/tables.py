@@ -85,10 +85,12 @@ runs = Table(
     Column("output", Prose),
     Column("error_code", String),
     Column("error_message", Prose),
+    Column("reason", String),
     Column("terminal", LargeBinary),
     Column("archived", Boolean, nullable=False),
     Column("trimmed_at", UtcDateTime),
     Index("runs_by_number", "session_id", "number", unique=True),
+    Index("runs_by_creation", "created_at", "id"),
 )
 
 archives = Table(

@@ -37,7 +37,7 @@ class Viewing:
     def __init__(
         self, telemetry: Telemetry, scope: Any, transport: str, viewer: Viewer, start: Position | None
     ) -> None:
-        self.count = ViewerCount(transport, viewer.dialect, lambda: viewer.behind)
+        self.count = ViewerCount(transport, viewer.dialect, lambda: viewer.behind, lambda: viewer.run_id)
         self._viewer = viewer
         self._measures = telemetry.measures
         self._tracing = telemetry.tracing

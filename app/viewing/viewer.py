@@ -56,6 +56,11 @@ class Viewer:
         """How many events of its run come after the last ones that it was given."""
         return self._following.behind
 
+    @property
+    def run_id(self) -> str | None:
+        """The run that it stands in: the last one that it was given events of; None before there was one."""
+        return self._following.run_id
+
     def drain(self) -> None:
         """End it, wherever it is: waiting, or in a send that does not return."""
         self.drained = True
@@ -122,6 +127,11 @@ class Following:
             return 0
         feed, cursor = self._place
         return max(0, max(feed.tail, self._measures.tail(feed.run_id)) - cursor.after)
+
+    @property
+    def run_id(self) -> str | None:
+        """The run whose events are given out, or were last."""
+        return self._place[0].run_id if self._place is not None else None
 
     async def run(self, run: Numbered, start: Position) -> Batches:
         """Follow one run, strictly after `start`, until its terminal (P3.3)."""

@@ -74,6 +74,10 @@ class Api:
             events += page["events"]
         return events
 
+    def session_of(self, run: str) -> str:
+        runs = self.get("/operator/runs")["items"]
+        return next(str(found["session_id"]) for found in runs if found["id"] == run)
+
     def session_log(self, session: str) -> list[dict[str, Any]]:
         runs = self.get(f"/sessions/{session}/runs")["items"]
         return [event for run in runs for event in self.log(f"/sessions/{session}/runs/{run['id']}")]

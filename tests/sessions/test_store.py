@@ -562,3 +562,45 @@ async def reopened(url: str) -> AsyncIterator[SessionStore]:
         yield store
     finally:
         await store.close()
+
+
+# what operators see
+
+
+async def test_an_operator_sees_the_runs_of_everybody_newest_first_and_nothing_that_was_said(
+    store: SessionStore,
+) -> None:
+    for number, principal in enumerate(("ann", "bob", "ann")):
+        at = AT + number * SECOND
+        await store.create_session(a_session(f"s{number}", principal, at=at))
+        await store.start_run(f"s{number}", a_run(f"r{number}", "a secret", at=at))
+    await store.finish_run("r0", an_outcome(RunStatus.CANCELLED, reason="it took too long"))
+    await store.finish_run("r1", an_outcome(RunStatus.FAILED, error=RunError("agent_error", "a secret")))
+
+    every, _ = await walk(lambda cursor: store.every_run(list(RunStatus), 2, cursor))
+    ended, _ = await walk(lambda cursor: store.every_run([RunStatus.FAILED, RunStatus.CANCELLED], 1, cursor))
+    running = await store.every_run([RunStatus.RUNNING, RunStatus.QUEUED], 10, None)
+
+    assert [(run.id, run.session_id, run.principal, run.profile, run.host) for run in every] == [
+        ("r2", "s2", "ann", "demo", "h"),
+        ("r1", "s1", "bob", "demo", "h"),
+        ("r0", "s0", "ann", "demo", "h"),
+    ]
+    assert [(run.status, run.code, run.reason, run.last_seq) for run in every] == [
+        (RunStatus.RUNNING, None, None, 0),
+        (RunStatus.FAILED, "agent_error", None, 7),
+        (RunStatus.CANCELLED, None, "it took too long", 7),
+    ]
+    assert ended == every[1:]
+    assert running == Listing((every[0],), None)
+    assert "secret" not in repr(every)
+
+
+async def test_runs_that_share_a_time_are_on_one_page_each(store: SessionStore) -> None:
+    for number in range(7):
+        await store.create_session(a_session(f"s{number}"))
+        await store.start_run(f"s{number}", a_run(f"r{number}"))
+
+    runs_, lengths = await walk(lambda cursor: store.every_run([RunStatus.RUNNING], 3, cursor))
+
+    assert ([run.id for run in runs_], lengths) == ([f"r{number}" for number in reversed(range(7))], [3, 3, 1])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from app.sessions.base import (
     NewRun,
     Outcome,
     Run,
+    RunRecord,
     RunStatus,
     Session,
     SessionStore,
@@ -194,6 +195,35 @@ class MemorySessions(SessionStore):
 
         return await self._whole(work)
 
+    async def every_run(self, statuses: Collection[RunStatus], limit: int, cursor: str | None) -> Listing[RunRecord]:
+        before = decode_cursor(cursor, by_creation) if cursor is not None else None
+
+        def work() -> Listing[RunRecord]:
+            found = [self._record(row) for row in self._tables.runs.values() if row.run.status in statuses]
+            found = [run for run in found if before is None or (run.created_at, run.id) < before]
+            found.sort(key=lambda run: (run.created_at, run.id), reverse=True)
+            return page(found, limit, lambda run: (run.created_at, run.id))
+
+        return await self._whole(work)
+
+    def _record(self, row: Row) -> RunRecord:
+        run, session = row.run, self._tables.sessions[row.run.session_id]
+        return RunRecord(
+            id=run.id,
+            session_id=run.session_id,
+            number=run.number,
+            status=run.status,
+            principal=session.principal,
+            profile=session.profile,
+            host=row.new.host,
+            created_at=run.created_at,
+            started_at=run.started_at,
+            ended_at=run.ended_at,
+            last_seq=run.last_seq,
+            code=run.error and run.error.code,
+            reason=row.reason,
+        )
+
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
         return await self._whole(lambda: [(row.run.number, row.run.id) for row in self._tables.of(session_id)])
 
@@ -224,7 +254,7 @@ class MemorySessions(SessionStore):
             output=outcome.output,
             error=outcome.error,
         )
-        row.terminal = outcome.terminal
+        row.terminal, row.reason = outcome.terminal, outcome.reason
         session_id = row.run.session_id
         self._tables.sessions[session_id] = evolve(self._tables.sessions[session_id], updated_at=outcome.at)
         if outcome.state is not None:

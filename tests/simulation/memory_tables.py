@@ -21,6 +21,7 @@ class Row:
     terminal: bytes | None = None
     archive: bytes | None = None
     trimmed: bool = False
+    reason: str | None = None
 
 
 @define
