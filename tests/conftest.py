@@ -8,12 +8,27 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from app.agents.adapters import FunctionAgent
+from tests import frames
 from tests.house import House, Puppet
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+def pytest_configure() -> None:
+    frames.watch_libraries()
+
+
+@pytest.fixture(autouse=True)
+def every_frame_is_in_the_schemas(record_property: Callable[[str, object], None]) -> Iterator[None]:
+    """What goes over a test's connections is valid by openapi/messages.json, or was wrong and is refused."""
+    before = frames.counted.total()
+    yield
+    found, frames.wrong[:] = frames.wrong[:], []
+    record_property("frames", frames.counted.total() - before)
+    assert found == []
 
 
 @pytest.fixture(autouse=True)
@@ -56,9 +71,10 @@ async def house(open_house: OpenHouse, puppet: Puppet) -> House:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say how many schedules were simulated."""
-    told = [dict(report.user_properties) for report in terminalreporter.getreports("passed") if report.when == "call"]
-    counted = [each for each in told if "schedules" in each]
-    if counted:
-        schedules, steps = (sum(each[what] for each in counted) for what in ("schedules", "steps"))
+    """Say how many schedules were simulated, and how many frames checked."""
+    told = [dict(report.user_properties) for report in terminalreporter.getreports("") if report.when == "teardown"]
+    if any("schedules" in each for each in told):
+        schedules, steps = (sum(each.get(what, 0) for each in told) for what in ("schedules", "steps"))
         terminalreporter.write_line(f"{schedules:,} simulated schedules, {steps:,} steps")
+    if checked := sum(each.get("frames", 0) for each in told):
+        terminalreporter.write_line(f"{checked:,} frames checked against openapi/messages.json")

@@ -12,14 +12,13 @@ import msgspec
 from litestar._openapi.schema_generation import SchemaCreator
 from litestar.typing import FieldDefinition
 
-from app.dialects.messages import LogMessage, ReplyMessage, StreamMessage
+from app.dialects.messages import ReplyMessage, StreamMessage
 from app.transports.cattrs_plugin import CattrsPlugin
 from app.transports.commands import Command
 
 UNIONS: Final = {
     "ServerMessage": (StreamMessage | ReplyMessage, "Whatever a server sends over a WebSocket."),
-    "RunEvent": (StreamMessage, "Whatever a stream of server-sent events carries."),
-    "LogMessage": (LogMessage, "Whatever comes out of a log."),
+    "RunEvent": (StreamMessage, "Whatever a stream of server-sent events carries, and a page of a log."),
     "ClientMessage": (Command, "Whatever a client may send over a WebSocket: its commands."),
 }
 """The unions, by name: each with its members and its description."""

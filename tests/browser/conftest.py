@@ -17,7 +17,9 @@ import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import Factory, define
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwright
+
+from tests import frames
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync")
@@ -182,6 +184,17 @@ HEARD = """count => new Promise((resolve, reject) => {
 OpenTab = Callable[..., Tab]
 
 
+def check_frames(page: Page) -> None:
+    """Hold what the page says over its WebSockets, and hears, against the schemas."""
+
+    def opened(socket: WebSocket) -> None:
+        if (talk := frames.follow(socket.url)) is not None:
+            socket.on("framesent", talk.sent)
+            socket.on("framereceived", talk.received)
+
+    page.on("websocket", opened)
+
+
 @pytest.fixture
 def open_tab(api: Api, browser: Browser) -> Iterator[OpenTab]:
     """Opens the playground, at an address or at the root, in a window of its own."""
@@ -191,6 +204,7 @@ def open_tab(api: Api, browser: Browser) -> Iterator[OpenTab]:
             context = browser.new_context(**options)
             stack.callback(context.close)
             context.add_init_script(f"{KEEP}\n{script}")
+            context.on("page", check_frames)
             tab = Tab(context.new_page())
             tab.page.on("pageerror", lambda error: tab.complaints.append(str(error)))
             tab.page.on("console", lambda said: said.type == "error" and tab.complaints.append(said.text))

@@ -16,6 +16,7 @@ from app.dialects.messages import LogMessage, ReplyMessage, StreamMessage
 from app.dialects.native import Native
 from app.events import Event
 from app.position import START, Position
+from tests import frames
 
 AT = Position(3, 17)
 RUN_INPUT = events.RunInput("Hi", 1, (events.FileRef("f1", "a.txt"),))
@@ -153,6 +154,11 @@ REPLIES: list[tuple[Any, str]] = [
 
 def of(pairs: list[tuple[Any, str]]) -> list[str]:
     return [f"{type(value).__name__}-{index}" for index, (value, _) in enumerate(pairs)]
+
+
+@pytest.mark.parametrize("text", [text for _, text in GOLDEN + REPLIES])
+def test_these_bytes_are_in_the_schemas(text):
+    assert frames.is_valid("ServerMessage", json.loads(text))
 
 
 @pytest.mark.parametrize(("event", "text"), GOLDEN, ids=of(GOLDEN))
