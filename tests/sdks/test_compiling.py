@@ -46,6 +46,16 @@ def test_typescript_compiles_unless_a_type_of_event_is_forgotten(sdk: Path, forg
         assert re.search(r'"custom".* does not satisfy the expected type .never.', error)
 
 
+def test_only_the_code_that_hey_api_generates_is_too_lax_for_exact_optional_properties(
+    sdk: Path, forgetful: set[str]
+) -> None:
+    errors = checked(sdk, "node_modules/.bin/tsc", "--pretty", "false", "-p", ".", "--exactOptionalPropertyTypes")
+
+    lax = {file for file in errors if file.startswith("generated/hey_api/")}
+    assert lax
+    assert set(errors) - lax == {name for name in forgetful if name.endswith(".ts")}
+
+
 def test_python_passes_strict_mypy_unless_a_type_of_event_is_forgotten(
     sdk: Path, forgetful: set[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
