@@ -20,6 +20,7 @@ from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, Se
 from app.events import FileRef
 from app.hosting.attendance import Attendance
 from app.hosting.conversation import NewMessage, turn_of
+from app.hosting.deleting import Deletions
 from app.hosting.ending import Stores
 from app.hosting.host import Hosting
 from app.hosting.limits import RunLimits
@@ -35,8 +36,6 @@ from app.viewing.viewer import Slice, Viewer
 T = TypeVar("T")
 
 _DRAINING = "this server is shutting down; connect again"
-_DELETED = 100_000
-"""How many deleted sessions are remembered: a viewer that was let in just before must not wait for ever."""
 
 
 class RunRegistry:
@@ -81,12 +80,11 @@ class RunRegistry:
             dialects,
             stores.telemetry.measures,
             seats=Seats(capacity),
-            is_gone=lambda session_id: session_id in self._deleted,
             on_count=attendance.count,
         )
         self._hosting = Hosting(stores, self._audience.sessions, limits, attendance)
         self._places = RunPlaces(capacity, self._hosting.sessions)
-        self._deleted: dict[str, None] = {}
+        self._deletions = Deletions(stores, uploads, self._hosting, self._audience)
         self._interruptible: set[anyio.CancelScope] = set()
 
     # sessions
@@ -114,7 +112,7 @@ class RunRegistry:
             SessionNotFound: there is none, or it is another principal's.
         """
         found = await self._rows.get_session(principal, session_id)
-        if found is None or session_id in self._deleted:
+        if found is None:
             raise SessionNotFound("there is no such session")
         return found
 
@@ -123,23 +121,12 @@ class RunRegistry:
         return await self._rows.list_sessions(principal, limit, cursor)
 
     async def delete_session(self, principal: str, session_id: str) -> None:
-        """Cancel the session's run, let its viewers have the terminal, then remove everything that was kept."""
-        await self.session(principal, session_id)
-        self._deleted[session_id] = None
-        if len(self._deleted) > _DELETED:
-            del self._deleted[next(iter(self._deleted))]
-        try:
-            await self._hosting.settle()
-            run_ids = [run_id for _, run_id in await self._rows.run_numbers(session_id)]
-            await self._hosting.end(reversed(run_ids), "the session was deleted")
-            await self._audience.dismiss(session_id, run_ids)
-            await self._rows.delete_session(principal, session_id)
-            for run_id in run_ids:
-                await self._stores.log.drop(run_id)
-            await self._uploads.clear(session_id)
-        except BaseException:
-            self._deleted.pop(session_id, None)
-            raise
+        """Cancel the session's runs, let its viewers have the terminal, then remove everything that was kept.
+
+        Raises:
+            SessionNotFound: there is none, or it is another principal's.
+        """
+        await self._deletions.delete(principal, session_id)
 
     # files
 

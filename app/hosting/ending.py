@@ -104,8 +104,13 @@ async def show_and_archive(stores: Stores, run_id: str, first_seq: int, closing:
     await insist(lambda: stores.log.archive(run_id), run_id=run_id, tries=stores.tries)
 
 
-async def insist(step: Callable[[], Awaitable[T]], *, run_id: str, tries: int | None = None) -> T:
+async def insist(step: Callable[[], Awaitable[T]], *, tries: int | None = None, **whose: str) -> T:
     """Repeat a storage step, which is all or nothing, until the storage takes it, or has refused it `tries` times.
+
+    Args:
+        step: what to do.
+        tries: None is until it is done.
+        whose: the ids that log lines about it name.
 
     Raises:
         Fenced, RunNotFound: the log is somebody else's, or gone; repeating is no use.
@@ -121,9 +126,9 @@ async def insist(step: Callable[[], Awaitable[T]], *, run_id: str, tries: int | 
         except StoreUnavailable as error:
             if tried == tries:
                 raise
-            log.error("storage.failed", run_id=run_id, retry_in=delay, reason=str(error))  # noqa: TRY400 - no fault here
+            log.error("storage.failed", **whose, retry_in=delay, reason=str(error))  # noqa: TRY400 - no fault here
         except Exception:  # whatever it is, the run must not be lost
-            log.exception("storage.failed", run_id=run_id, retry_in=delay)
+            log.exception("storage.failed", **whose, retry_in=delay)
         await asyncio.sleep(delay)
         delay = min(delay * 2, _LONGEST_RETRY)
 

@@ -106,7 +106,7 @@ class Hosting:
                     self.stop(started.interrupts, _SUPERSEDED)
             return started
 
-        task = self._inserting[new.id] = self._spawn(insert())
+        task = self._inserting[new.id] = self.spawn(insert())
         task.add_done_callback(lambda task: self._inserted(new.id, task))
         return await asyncio.shield(task)
 
@@ -158,13 +158,21 @@ class Hosting:
         for run_id in (*self._waiting, *self._hosted):
             self._stop(run_id, INTERRUPTED)
 
+    def spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Have work carried out whatever becomes of the caller; `close` waits for it."""
+        # An empty context: a run must not carry the request that happened to start it.
+        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     # behind the doors
 
     def _stop(self, run_id: str, terminal: Terminal) -> None:
         if (hosted := self._hosted.get(run_id)) is not None:
             hosted.stop(terminal)
         elif (accepted := self._waiting.pop(run_id, None)) is not None:
-            closing = self._closings[run_id] = self._spawn(self._close_unbegun(accepted.run, terminal))
+            closing = self._closings[run_id] = self.spawn(self._close_unbegun(accepted.run, terminal))
             closing.add_done_callback(lambda _: self._forget(run_id))
 
     def _accept(self, accepted: _Accepted, *, attended: bool) -> None:
@@ -183,7 +191,7 @@ class Hosting:
             hosted = HostedRun(run, accepted.agent, accepted.prepare, self._stores, self._limits, self._decide, watch)
             self._hosted[run.id] = hosted
             self._feeds.began(run)
-            self._spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run.id))
+            self.spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run.id))
         elif run.id in self._inserting and run.id not in self._closings:
             self._called_early[run.id] = run  # its insert was committed, and its task has not heard of that yet
 
@@ -210,10 +218,3 @@ class Hosting:
         self._hosted.pop(run_id, None)
         self._closings.pop(run_id, None)
         self._attendance.forget(run_id)
-
-    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        # An empty context: a run must not carry the request that happened to start it.
-        task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task

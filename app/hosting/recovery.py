@@ -1,14 +1,17 @@
-"""What a start-up finishes: every run that an earlier process left without its terminal or its archive (P7.1)."""
+"""What a start-up finishes: runs that an earlier process left without terminal or archive (P7.1), and deletions."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 import structlog
 from attrs import evolve
 
 from app.errors import RunNotFound
 from app.events import Terminal
+from app.hosting.deleting import erase
 from app.hosting.ending import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of, show_and_archive
 from app.recorder import Recorder
 from app.runlog.codec import decode_event
@@ -17,6 +20,7 @@ from app.sessions.base import Outcome, Run, Unfinished
 log = structlog.get_logger()
 
 _PAGE = 1000
+_EVER: Final = datetime.max.replace(tzinfo=UTC)
 _TRIES = 5
 """A start that waited for ever would say nothing, and could not be stopped."""
 
@@ -39,6 +43,8 @@ async def recover(stores: Stores) -> int:
         except ValueError:  # open, though every run was finished above: its row is lost
             log.warning("run.unknown", run_id=run_id, hint="its session was lost with a damaged file")
             await stores.log.drop(run_id)
+    for session_id in await stores.sessions.deleted_sessions(_EVER):
+        await erase(stores, session_id)  # its files have no rows now, and go when those are recovered
     return len(unfinished)
 
 

@@ -237,7 +237,19 @@ class SessionStore(Protocol):
             InvalidMessage: the cursor is none that this method gave.
         """
 
-    async def delete_session(self, principal: str, session_id: str) -> None:
+    async def delete_session(self, principal: str, session_id: str, at: datetime) -> bool:
+        """Mark a session as deleted: from now on nobody finds it, and nothing begins in it; False if there is none.
+
+        What is kept of it stays, so that its runs can end, until `remove_session`.
+        """
+
+    async def deleted_sessions(self, before: datetime) -> Sequence[str]:
+        """The ids of the sessions that were marked before a time, and are still to be removed."""
+
+    async def holds_session(self, session_id: str) -> bool:
+        """Whether there is such a session, anybody's, and it is not deleted."""
+
+    async def remove_session(self, session_id: str) -> None:
         """Remove a session with its runs, their archives and the rows of its files."""
 
     async def get_state(self, session_id: str) -> dict[str, Any]:
@@ -253,7 +265,7 @@ class SessionStore(Protocol):
             RunActive: another run of the session is queued or running.
             QueueFull: as many as may are waiting already.
             IdempotencyMismatch: the key was used with another `body_hash`.
-            SessionNotFound: the session is gone.
+            SessionNotFound: the session is gone, or deleted.
         """
 
     async def get_run(self, session_id: str, run_id: str) -> Run | None:
@@ -291,7 +303,8 @@ class SessionStore(Protocol):
     async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
         """Decide how a run ended, if nobody has yet: None when it had ended before, and nothing was changed.
 
-        Unless `promote` is False, the session's first waiting run is running when this returns, if no other is.
+        Unless `promote` is False or the session is deleted, its first waiting run is running when this returns, if no
+        other is.
         """
 
     async def unfinished_runs(self) -> Sequence[Unfinished]:
@@ -330,7 +343,7 @@ class SessionStore(Protocol):
 
         Raises:
             TooLarge: they would be.
-            SessionNotFound: the session is gone.
+            SessionNotFound: the session is gone, or deleted.
         """
 
     async def list_files(self, session_id: str) -> Sequence[StoredFile]:

@@ -18,16 +18,17 @@ from app.sessions.tables import active, archives, queued, runs, sessions
 async def finish_run(connection: AsyncConnection, run_id: str, outcome: Outcome, *, promote: bool) -> Ended | None:
     """Carry out `SessionStore.finish_run` in the connection's transaction."""
     # Whoever changes both a session and its runs locks the session first, so that no two wait for each other.
-    locked = select(sessions.c.id).join(runs).where(runs.c.id == run_id).with_for_update(of=sessions)
-    session_id = (await connection.execute(locked)).scalar()
+    locked = select(sessions.c.id, sessions.c.deleted_at).join(runs).where(runs.c.id == run_id)
+    session = (await connection.execute(locked.with_for_update(of=sessions))).one_or_none()
     ended = await connection.execute(update(runs).where(runs.c.id == run_id, active).values(of_outcome(outcome)))
-    if session_id is None or ended.rowcount == 0:
+    if session is None or ended.rowcount == 0:
         return None
     changes: dict[str, Any] = {"updated_at": outcome.at}
     if outcome.state is not None:
         changes["state"] = outcome.state
-    await connection.execute(update(sessions).where(sessions.c.id == session_id).values(changes))
-    return Ended(await _promote(connection, session_id, outcome.at) if promote else None)
+    await connection.execute(update(sessions).where(sessions.c.id == session.id).values(changes))
+    promote = promote and session.deleted_at is None
+    return Ended(await _promote(connection, session.id, outcome.at) if promote else None)
 
 
 async def _promote(connection: AsyncConnection, session_id: str, at: datetime) -> Run | None:

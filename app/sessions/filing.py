@@ -8,13 +8,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import SessionNotFound, TooLarge
 from app.sessions.base import StoredFile
-from app.sessions.tables import files, sessions
+from app.sessions.tables import files, kept, sessions
 
 
 async def add_file(connection: AsyncConnection, file: StoredFile, *, most_files: int, most_bytes: int) -> None:
     """Carry out `SessionStore.add_file` in the connection's transaction."""
     # The lock makes the uploads of one session wait for each other on PostgreSQL, so that each counts the others.
-    locked = select(sessions.c.id).where(sessions.c.id == file.session_id).with_for_update()
+    locked = select(sessions.c.id).where(sessions.c.id == file.session_id, kept).with_for_update()
     if await connection.scalar(locked) is None:
         raise SessionNotFound("no such session")
     held = select(func.count().label("number"), func.coalesce(func.sum(files.c.size), 0).label("size"))

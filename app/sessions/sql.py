@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Select, delete, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.inspection import inspect
@@ -34,7 +34,7 @@ from app.sessions.engine import Synchronous, open_engine
 from app.sessions.migrations import migrate
 from app.sessions.paging import by_creation, by_number, decode_cursor, page
 from app.sessions.rows import RUN_COLUMNS, of_session, to_file, to_record, to_run, to_session, to_unfinished
-from app.sessions.tables import active, archives, files, queued, runs, sessions, unarchived
+from app.sessions.tables import active, archives, files, kept, queued, runs, sessions, unarchived
 
 
 async def open_sessions(url: str, *, synchronous: Synchronous = "normal") -> SqlSessionStore:
@@ -79,11 +79,19 @@ class SqlSessionStore(SessionStore):
         rows = await self._database.read(query.limit(limit + 1))
         return page([to_session(row) for row in rows], limit, lambda session: (session.created_at, session.id))
 
-    async def delete_session(self, principal: str, session_id: str) -> None:
-        await self._database.write(
-            AsyncConnection.execute,
-            delete(sessions).where(sessions.c.principal == principal, sessions.c.id == session_id),
-        )
+    async def delete_session(self, principal: str, session_id: str, at: datetime) -> bool:
+        found = update(sessions).where(sessions.c.principal == principal, sessions.c.id == session_id, kept)
+        return (await self._database.write(AsyncConnection.execute, found.values(deleted_at=at))).rowcount == 1
+
+    async def deleted_sessions(self, before: datetime) -> Sequence[str]:
+        query = select(sessions.c.id).where(~kept, sessions.c.deleted_at < before).order_by(sessions.c.deleted_at)
+        return [row.id for row in await self._database.read(query)]
+
+    async def holds_session(self, session_id: str) -> bool:
+        return bool(await self._database.read(select(sessions.c.id).where(sessions.c.id == session_id, kept)))
+
+    async def remove_session(self, session_id: str) -> None:
+        await self._database.write(AsyncConnection.execute, delete(sessions).where(sessions.c.id == session_id))
 
     async def get_state(self, session_id: str) -> dict[str, Any]:
         rows = await self._database.read(select(sessions.c.state).where(sessions.c.id == session_id))
@@ -172,6 +180,7 @@ class SqlSessionStore(SessionStore):
 
 def _sessions_of(principal: str) -> Select[*tuple[Any, ...]]:
     """A principal's sessions, as `to_session` reads them."""
-    columns = (column for column in sessions.c if column is not sessions.c.state)
+    columns = (column for column in sessions.c if column.name not in {"state", "deleted_at"})
     first = starting.active_runs().where(runs.c.session_id == sessions.c.id)
-    return select(*columns, first.scalar_subquery().label("active_run")).where(sessions.c.principal == principal)
+    query = select(*columns, first.scalar_subquery().label("active_run"))
+    return query.where(sessions.c.principal == principal, kept)

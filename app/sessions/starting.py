@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from app.errors import IdempotencyMismatch, QueueFull, RunActive, SessionNotFound
 from app.sessions.base import MAX_WAITING, NewRun, Run, RunStatus, Started, Waiting
 from app.sessions.rows import RUN_COLUMNS, AnyRow, of_new_run, to_run
-from app.sessions.tables import active, running, runs, sessions
+from app.sessions.tables import active, kept, running, runs, sessions
 
 _TITLE_LENGTH = 80
 
@@ -25,7 +25,7 @@ _TITLE_LENGTH = 80
 async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -> Started:
     """Carry out `SessionStore.start_run` in the connection's transaction."""
     # The row lock makes the starts of one session wait for each other on PostgreSQL; in SQLite the transaction does.
-    locked = select(sessions.c.title).where(sessions.c.id == session_id).with_for_update()
+    locked = select(sessions.c.title).where(sessions.c.id == session_id, kept).with_for_update()
     session = (await connection.execute(locked)).one_or_none()
     if session is None:
         raise SessionNotFound("no such session")

@@ -62,6 +62,7 @@ sessions = Table(
     Column("state", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
+    Column("deleted_at", UtcDateTime),
     Index("sessions_by_creation", "principal", "created_at", "id"),
 )
 
@@ -122,8 +123,10 @@ queued = runs.c.status == _QUEUED
 active = runs.c.status.in_([_QUEUED, _RUNNING])
 unarchived = ~runs.c.archived
 untrimmed = runs.c.trimmed_at.is_(None)
+kept = sessions.c.deleted_at.is_(None)
 keyed = runs.c.idempotency_key.is_not(None)
 
+Index("sessions_deleted", sessions.c.deleted_at, sqlite_where=~kept, postgresql_where=~kept)
 Index("runs_one_running", runs.c.session_id, unique=True, sqlite_where=running, postgresql_where=running)
 Index("runs_active", runs.c.session_id, runs.c.number, sqlite_where=active, postgresql_where=active)
 Index("runs_unarchived", runs.c.created_at, runs.c.id, sqlite_where=unarchived, postgresql_where=unarchived)

@@ -29,7 +29,6 @@ class Audience:
 
     Args:
         seats: how many there may be.
-        is_gone: whether a session was deleted, meanwhile.
         on_count: told the id of a run or session, and its number of viewers, whenever that changes.
 
     Attributes:
@@ -45,7 +44,6 @@ class Audience:
         measures: Measures,
         *,
         seats: Seats,
-        is_gone: Callable[[str], bool],
         on_count: Callable[[str, int], None],
     ) -> None:
         self.runs = RunFeeds(on_count)
@@ -56,7 +54,6 @@ class Audience:
         self._rows = rows
         self._dialects = dialects
         self._measures = measures
-        self._is_gone = is_gone
         self._viewers: WeakSet[Viewer] = WeakSet()
 
     async def now(self, session_id: str) -> Position:
@@ -110,7 +107,7 @@ class Audience:
 
     async def _batches(self, session_id: str, start: Position, following: Following) -> Batches:
         with self.sessions.view(session_id) as feed:
-            if self._is_gone(session_id):
+            if not await self._rows.holds_session(session_id):  # since it was looked up
                 raise SessionNotFound("the session was deleted")
             with feed.listen() as ear:
                 if not feed.loaded or start.run > feed.last():  # a run's row is there before this process is told of it

@@ -102,6 +102,7 @@ async def test_the_same_answer_twice_is_one_and_another_one_is_refused(open_hous
             await house.registry.approve(ME, run.session_id, call_id, NO)
         go_on.set()
         assert [m["type"] for m in await watch.rest()].count("approval_resolved") == 1
+    await house.ended(run)
     with pytest.raises(NoSuchApproval):
         await house.registry.approve(ME, run.session_id, call_id, YES)
 

@@ -194,3 +194,20 @@ async def test_a_viewer_that_was_there_before_goes_on_where_it_was(open_house, p
     house = await open_house(Puppet())
     (error, caught_up) = await house.messages(run, last)
     assert (error["type"], error["code"], caught_up["type"]) == ("error", "run_interrupted", "caught_up")
+
+
+async def test_a_deletion_that_a_crash_cut_short_is_finished(open_house, puppet):
+    house = await open_house(puppet)
+    session, kept = await house.session(), await house.session()
+    run = await house.start(session)
+    puppet.returns()
+    await house.ended(run)
+    for each in (session, kept):
+        await house.upload(each, "a.txt", b"a")
+    assert await house.rows.delete_session(ME, session, house.stores.clock())
+    await house.crash()
+    house = await open_house(Puppet())
+    assert await house.rows.run_numbers(session) == []
+    assert await house.log.runs() == []
+    assert [path.read_bytes() for path in house.folder.glob("files/*/*")] == [b"a"]
+    assert (await house.registry.session(ME, kept)).id == kept

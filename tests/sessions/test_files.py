@@ -81,7 +81,11 @@ async def test_a_file_of_no_session_is_refused_and_files_go_with_theirs(store: S
     for session_id in ("s", "t"):
         await a_session(store, session_id)
         await add(store, a_file(f"in {session_id}", session_id))
-    await store.delete_session("ann", "s")
+    await store.delete_session("ann", "s", AT)
+    with pytest.raises(SessionNotFound):
+        await add(store, a_file("late", "s"))
+    assert await store.kept_files(["in s", "in t", "late"]) == {"in s", "in t"}
+    await store.remove_session("s")
     assert await store.kept_files(["in s", "in t"]) == {"in t"}
 
 

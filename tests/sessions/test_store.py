@@ -80,7 +80,7 @@ async def test_a_session_of_another_principal_does_not_exist(store: SessionStore
     await store.create_session(a_session(principal="ann"))
     assert await store.get_session("bob", "s") is None
     assert (await store.list_sessions("bob", 10, None)).items == ()
-    await store.delete_session("bob", "s")
+    assert not await store.delete_session("bob", "s", AT)
     assert await store.get_session("ann", "s") is not None
 
 
@@ -102,15 +102,37 @@ async def test_deleting_a_session_removes_its_runs_and_archives_and_no_others(st
         await store.create_session(a_session(session_id))
         await finished(store, session_id, a_run(run_id))
         await store.put_archive(run_id, b"log")
-    await store.delete_session("ann", "s")
+    await store.remove_session("s")
     assert await store.get_session("ann", "s") is None
     assert (await store.get_run("s", "r1"), await store.get_archive("r1")) == (None, None)
     assert (await store.list_runs("s", 10, None)).items == ()
     assert (await store.get_run("t", "r2"), await store.get_archive("r2")) != (None, None)
 
 
+async def test_a_deleted_session_is_found_by_nobody_and_starts_nothing_until_it_is_removed(store: SessionStore) -> None:
+    for session_id in ("s", "t"):
+        await store.create_session(a_session(session_id))
+    await store.start_run("s", a_run("running"))
+    await store.start_run("s", a_run("waiting", on_conflict="queue"))
+    assert await store.delete_session("ann", "s", AT)
+    assert not await store.delete_session("ann", "s", AT + SECOND)
+    assert await store.get_session("ann", "s") is None
+    assert [each.id for each in (await store.list_sessions("ann", 10, None)).items] == ["t"]
+    assert [await store.holds_session(each) for each in ("s", "t", "nowhere")] == [False, True, False]
+    with pytest.raises(SessionNotFound):
+        await store.start_run("s", a_run("late", on_conflict="queue"))
+    assert await store.finish_run("running", an_outcome()) == Ended()
+    assert [run_id for _, run_id in await store.run_numbers("s")] == ["running", "waiting"]
+    assert await store.deleted_sessions(AT) == []
+    assert await store.deleted_sessions(AT + SECOND) == ["s"]
+    await store.remove_session("s")
+    assert await store.deleted_sessions(AT + SECOND) == []
+    assert await store.run_numbers("s") == []
+
+
 async def test_deleting_a_session_that_is_not_there_does_nothing(store: SessionStore) -> None:
-    await store.delete_session("ann", "nowhere")
+    assert not await store.delete_session("ann", "nowhere", AT)
+    await store.remove_session("nowhere")
 
 
 # Starting
@@ -424,7 +446,7 @@ async def test_an_archive_put_many_times_at_once_is_one_of_them(store: SessionSt
 async def test_a_deleted_run_is_not_archived(store: SessionStore) -> None:
     await store.create_session(a_session())
     await finished(store, "s", a_run())
-    await store.delete_session("ann", "s")
+    await store.remove_session("s")
     with pytest.raises(RunNotFound):
         await store.put_archive("r1", b"log")
     assert await store.get_archive("r1") is None
@@ -482,7 +504,7 @@ async def test_a_session_created_meanwhile_moves_no_page(store: SessionStore) ->
         await store.create_session(a_session(f"s{n}", at=AT + n * SECOND))
     first = await store.list_sessions("ann", 2, None)
     await store.create_session(a_session("new", at=AT + 9 * SECOND))
-    await store.delete_session("ann", "s2")
+    await store.remove_session("s2")
     second = await store.list_sessions("ann", 2, first.next)
     assert [[session.id for session in page.items] for page in (first, second)] == [["s3", "s2"], ["s1", "s0"]]
     assert second.next is None

@@ -90,7 +90,7 @@ class MemorySessions(SessionStore):
 
     async def get_session(self, principal: str, session_id: str) -> Session | None:
         def work() -> Session | None:
-            found = self._tables.sessions.get(session_id)
+            found = self._tables.kept(session_id)
             return self._tables.shown(found) if found and found.principal == principal else None
 
         return await self._whole(work)
@@ -102,22 +102,43 @@ class MemorySessions(SessionStore):
             return session.created_at, session.id
 
         def work() -> Listing[Session]:
-            theirs = (each for each in self._tables.sessions.values() if each.principal == principal)
+            kept = (each for each in self._tables.sessions.values() if each.id not in self._tables.deleted)
+            theirs = (each for each in kept if each.principal == principal)
             due = [self._tables.shown(each) for each in theirs if before is None or key(each) < before]
             return page(sorted(due, key=key, reverse=True), limit, key)
 
         return await self._whole(work)
 
-    async def delete_session(self, principal: str, session_id: str) -> None:
-        def work() -> None:
-            found = self._tables.sessions.get(session_id)
+    async def delete_session(self, principal: str, session_id: str, at: datetime) -> bool:
+        def work() -> bool:
+            found = self._tables.kept(session_id)
             if found is None or found.principal != principal:
+                return False
+            self._tables.deleted[session_id] = _in_utc(at)
+            return True
+
+        return await self._whole(work)
+
+    async def deleted_sessions(self, before: datetime) -> Sequence[str]:
+        def work() -> list[str]:
+            deleted = sorted(self._tables.deleted.items(), key=lambda item: item[1])
+            return [session_id for session_id, at in deleted if at < before]
+
+        return await self._whole(work)
+
+    async def holds_session(self, session_id: str) -> bool:
+        return await self._whole(lambda: self._tables.kept(session_id) is not None)
+
+    async def remove_session(self, session_id: str) -> None:
+        def work() -> None:
+            if session_id not in self._tables.sessions:
                 return
             for row in self._tables.of(session_id):
                 del self._tables.runs[row.run.id]
             for file in self._tables.files_of(session_id):
                 del self._tables.files[file.id]
             del self._tables.sessions[session_id], self._tables.states[session_id]
+            self._tables.deleted.pop(session_id, None)
 
         await self._whole(work)
 
@@ -130,7 +151,7 @@ class MemorySessions(SessionStore):
 
     def _start(self, session_id: str, new: NewRun) -> Started:
         tables = self._tables
-        session = tables.sessions.get(session_id)
+        session = tables.kept(session_id)
         if session is None:
             raise SessionNotFound("no such session")
         if (seen := self._seen(session_id, new)) is not None:
@@ -259,6 +280,7 @@ class MemorySessions(SessionStore):
         self._tables.sessions[session_id] = evolve(self._tables.sessions[session_id], updated_at=outcome.at)
         if outcome.state is not None:
             self._tables.states[session_id] = json.dumps(outcome.state)
+        promote = promote and session_id not in self._tables.deleted
         return Ended(self._promote(session_id, outcome.at) if promote else None)
 
     def _promote(self, session_id: str, at: datetime) -> Run | None:
@@ -295,7 +317,7 @@ class MemorySessions(SessionStore):
 
     async def add_file(self, file: StoredFile, *, most_files: int, most_bytes: int) -> None:
         def work() -> None:
-            if file.session_id not in self._tables.sessions:
+            if self._tables.kept(file.session_id) is None:
                 raise SessionNotFound("no such session")
             held = self._tables.files_of(file.session_id)
             if len(held) >= most_files:

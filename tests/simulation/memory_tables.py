@@ -29,9 +29,14 @@ class Tables:
     """Sessions, runs and files, as rows."""
 
     sessions: dict[str, Session] = field(factory=dict)
+    deleted: dict[str, datetime] = field(factory=dict)
     states: dict[str, str] = field(factory=dict)
     runs: dict[str, Row] = field(factory=dict)
     files: dict[str, StoredFile] = field(factory=dict)
+
+    def kept(self, session_id: str) -> Session | None:
+        """The session, unless it is deleted."""
+        return self.sessions.get(session_id) if session_id not in self.deleted else None
 
     def of(self, session_id: str) -> list[Row]:
         rows = (row for row in self.runs.values() if row.run.session_id == session_id)
