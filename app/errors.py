@@ -24,6 +24,7 @@ RuncastError                      code                  HTTP  close
 ├── AgentError                    agent_error           what an agent raises to show its message to the client
 │   └── MaxIterationsReached      max_iterations
 ├── Fenced                        an append met a log that has moved on, or is closed
+│   └── Lost                      an append met a log that has lost what was appended before
 ├── Gap                           a position that the log cannot honour
 ├── StoreUnavailable              stored data could not be written or read
 └── ConfigurationError            the process cannot start as configured
@@ -242,6 +243,14 @@ class MaxIterationsReached(AgentError):
 
 class Fenced(RuncastError):
     """An append whose `first_seq` does not follow the log's tail, or that came after the log was closed."""
+
+
+class Lost(Fenced):
+    """What was appended here before is not in the log any more: the server was emptied, or went back in time.
+
+    Nothing more can be appended, but for what closes the log (`closed=True`): it is taken in its place, and all that
+    is left of the log. Who had seen everything before it sees no hole, everybody else a Gap.
+    """
 
 
 class Gap(RuncastError):

@@ -69,6 +69,8 @@ class RunLog(Protocol):
 
         Raises:
             Fenced: the log is closed, or its tail is not `first_seq - 1`. Nothing was written.
+            Lost: a Fenced; storage has lost what the same writer appended before. An append that closes the log is
+                taken nevertheless, in its place, and is then all that is left of the log.
         """
 
     async def read(self, run_id: str, after: int, limit: int) -> Page:
@@ -84,13 +86,16 @@ class RunLog(Protocol):
         """Wait until there may be entries after `after`: True. False when there never will be: closed at `after`.
 
         It may return True early, never late; it does when `bell` is rung.
+
+        Raises:
+            Gap: storage has lost the log, and has another in its place.
         """
 
     async def drop(self, run_id: str) -> None:
         """Forget a log. Whoever waits on it is woken; nothing happens if there is none."""
 
     async def runs(self) -> list[str]:
-        """The ids of the runs whose logs are kept here, open or closed, in the order of their first append."""
+        """The ids of the runs whose logs are kept here, open or closed, in any order."""
 
     async def check(self) -> None:
         """Return if the logs can be written and read, as far as can be told without writing anything.

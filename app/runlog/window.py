@@ -16,6 +16,7 @@ from typing import Final
 
 from attrs import Factory, define, field
 
+from app.errors import Gap
 from app.events import Event
 from app.runlog.base import Bell, Entry, Page
 
@@ -33,6 +34,8 @@ class Window:
         max_bytes: how many bytes they may have had when encoded.
         known: whether `tail` and `closed` are the log's; False for a window that was opened before anybody looked.
         dropped: the log was forgotten.
+        mark: what tells the append that ended at `tail` from any other, where several processes write.
+        lost: the first and last seq of the log that has taken this one's place, which was lost; a Gap for who waits.
         size: encoded bytes of the entries held.
         held: how many readers, besides those who wait, need this window to stay the one that appends are told to.
     """
@@ -43,6 +46,8 @@ class Window:
     closed: bool = False
     known: bool = False
     dropped: bool = False
+    mark: str = ""
+    lost: tuple[int, int] | None = None
     size: int = 0
     held: int = 0
     _entries: list[Entry] = field(init=False, factory=list)
@@ -74,6 +79,17 @@ class Window:
         if not self.known:
             self.tail = tail
             self._note(closed=closed)
+
+    def skip(self, tail: int, *, closed: bool) -> None:
+        """Take note that the log has gone on to `tail`; whoever wants the entries reads them from storage."""
+        self.forget()
+        self.tail = tail
+        self._note(closed=closed)
+
+    def lose(self, earliest: int, latest: int) -> None:
+        """Say that the log was lost, and that storage has another in its place, which holds these seqs."""
+        self.lost = earliest, latest
+        self._wake()
 
     def drop(self) -> None:
         """Say that the log was forgotten."""
@@ -113,7 +129,12 @@ class Window:
         return page
 
     async def wait(self, after: int, bell: Bell | None = None) -> bool:
-        """As `RunLog.wait`. A position in a log that turns out to hold nothing is worth a look, too: there is a Gap."""
+        """As `RunLog.wait`. A position in a log that turns out to hold nothing is worth a look, too: there is a Gap.
+
+        Raises:
+            Gap: the log was lost, and there is another.
+        """
+        self._check_lost()
         if self.tail > after:
             return True
         if self.closed:
@@ -129,6 +150,7 @@ class Window:
             await news
         finally:
             self._waiting.discard(news)
+        self._check_lost()
         return self.tail > after or not self.closed
 
     @property
@@ -144,6 +166,10 @@ class Window:
             yield
         finally:
             self.held -= 1
+
+    def _check_lost(self) -> None:
+        if self.lost is not None:
+            raise Gap(*self.lost)
 
     def _note(self, *, closed: bool) -> None:
         self.closed = self.closed or closed

@@ -46,25 +46,48 @@ class Windows:
             self._evict()
         return window
 
-    def publish(self, run_id: str, first_seq: int, events: Sequence[Event], *, size: int, closed: bool) -> None:
+    def publish(
+        self, run_id: str, first_seq: int, events: Sequence[Event], *, size: int, closed: bool, mark: str = ""
+    ) -> None:
         """Tell the run's readers of an append that is durable now."""
         window = self.open(run_id)
         before = window.size
+        window.mark = mark
         window.extend(first_seq, events, size=size, closed=closed)
         self._size += window.size - before
         self._evict()
 
+    def skip(self, run_id: str, tail: int, *, closed: bool, mark: str) -> None:
+        """Tell the run's readers that its log has gone on to `tail`, without having the entries."""
+        window = self.open(run_id)
+        self._size -= window.size
+        window.mark = mark
+        window.skip(tail, closed=closed)
+
+    def lose(self, run_id: str, earliest: int, latest: int) -> None:
+        """Tell the run's readers that its log was lost, and what there is in its place."""
+        if (window := self._take(run_id)) is not None:
+            window.lose(earliest, latest)
+
     def drop(self, run_id: str) -> None:
         """Tell the run's readers that its log was forgotten."""
-        window = self._windows.pop(run_id, None)
-        if window is not None:
-            self._size -= window.size
+        if (window := self._take(run_id)) is not None:
             window.drop()
 
     def clear(self) -> None:
         """Forget all windows; whoever waits is woken."""
         for run_id in list(self._windows):
             self.drop(run_id)
+
+    def idle(self) -> list[str]:
+        """The runs whose windows nobody waits on or holds."""
+        return [run_id for run_id, window in self._windows.items() if not window.in_use]
+
+    def _take(self, run_id: str) -> Window | None:
+        window = self._windows.pop(run_id, None)
+        if window is not None:
+            self._size -= window.size
+        return window
 
     def _evict(self) -> None:
         # A few looks per append, so that it stays cheap however many windows are held; the next append goes on.

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -11,7 +12,11 @@ from app import events
 from app.runlog.archived import ArchivedLog
 from app.runlog.base import RunLog
 from app.runlog.memory import MemoryLog
+from app.runlog.redis.log import RedisLog
 from app.runlog.sqlite import SqliteLog
+from tests.runlog.servers import debians_redis, valkey
+
+__all__ = ["debians_redis", "valkey"]
 
 whole = st.integers(-(2**63), 2**64 - 1)
 json_values = st.recursive(
@@ -67,9 +72,19 @@ class ArchivesAtOnce(ArchivedLog):
 Opener = Callable[[], Awaitable[RunLog]]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def open_live(request, tmp_path) -> Opener:
+@pytest.fixture
+def prefix() -> str:
+    """What a test's own keys on a shared server begin with."""
+    return f"{token_hex(8)}:"
+
+
+@pytest.fixture(params=["memory", "sqlite", "valkey", "debians_redis"])
+def open_live(request, tmp_path, prefix) -> Opener:
+    server = request.getfixturevalue(request.param) if request.param in ("valkey", "debians_redis") else None
+
     async def open_it() -> RunLog:
+        if server is not None:
+            return await RedisLog.open(server.url, prefix=prefix)
         return MemoryLog() if request.param == "memory" else await SqliteLog.open(tmp_path / "log.sqlite")
 
     return open_it

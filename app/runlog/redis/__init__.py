@@ -1,0 +1,1 @@
+"""The run log on Valkey or Redis Streams: many processes, one log (extra `scale`)."""

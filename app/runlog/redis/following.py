@@ -1,0 +1,220 @@
+"""Following: which runs this process hears of, and whether what it has heard is still so.
+
+Windows are right as long as they are told of every append. What is published is told at once, but may be missed, and
+the server may lose what it had; so every window that somebody may rely on is looked after: at short intervals, in one
+pipeline, and at once after a connection was lost or a message did not follow from what was known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import structlog
+from attrs import frozen
+
+from app.errors import StoreUnavailable
+from app.runlog.codec import decode_segment
+from app.runlog.redis.authorship import Authorship, Place
+from app.runlog.redis.names import Names
+from app.runlog.redis.scripts import LOOK
+from app.runlog.redis.shard import Shard
+from app.runlog.window import Window
+from app.runlog.windows import Windows
+
+log = structlog.get_logger()
+
+LOOK_EVERY: Final = 1.5
+_GRACE: Final = 5 / 3
+"""How many intervals a lost log has before its followers are told: its writer may close it meanwhile."""
+
+_IDLE: Final = 10.0
+"""Seconds after which a run that nobody waits on is not heard of any more."""
+
+
+@frozen
+class State:
+    """How far a log is.
+
+    Attributes:
+        known: it goes on from the place that was asked about.
+    """
+
+    place: Place
+    closed: bool
+    known: bool
+
+
+class Following:
+    """What keeps the windows true.
+
+    Args:
+        shard_of: where a run's log is.
+        lost: told the id of a run of this process's own whose log was found to be lost, once.
+        look_every: seconds between looks.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        windows: Windows,
+        authorship: Authorship,
+        shard_of: Callable[[str], Shard],
+        lost: Callable[[str], None] | None,
+        look_every: float = LOOK_EVERY,
+    ) -> None:
+        self._names = names
+        self._windows = windows
+        self._authorship = authorship
+        self._shard_of = shard_of
+        self._lost = lost
+        self._look_every = look_every
+        self._loop = asyncio.get_running_loop()
+        self._followed: dict[str, float] = {}
+        self._suspects: dict[str, tuple[Place, float]] = {}
+        self._hurry = asyncio.Event()
+        self._worker = self._loop.create_task(self._work())
+
+    async def follow(self, run_id: str, window: Window) -> None:
+        """Learn how far a log is, and from now on hear of what is appended.
+
+        Raises:
+            StoreUnavailable: the server can't be reached.
+        """
+        if run_id not in self._authorship.places:
+            self._followed[run_id] = self._loop.time()
+            await self._shard_of(run_id).subscriber.subscribe(self._names.channel(run_id))
+        state = await self._look(run_id, Place(0, ""))
+        if not window.known:
+            window.mark = state.place.mark
+            window.learn(state.place.seq, closed=state.closed)
+        if not (window.closed or run_id in self._authorship.places or run_id in self._followed):
+            self._windows.drop(run_id)  # it was taken from this process meanwhile
+
+    def use(self, run_id: str) -> None:
+        """Somebody reads or waits here."""
+        if run_id in self._followed:
+            self._followed[run_id] = self._loop.time()
+
+    def hurry(self) -> None:
+        """Look at once: something may have been missed."""
+        self._hurry.set()
+
+    def hear(self, channel: str, message: bytes) -> None:
+        """Take in what was published: an append, or that a log was dropped."""
+        head, _, body = message.partition(b"\n")
+        run_id, first, count, closed, follows, mark = head.decode().rsplit(" ", 5)
+        if not int(count):
+            self.forget(run_id)
+            return
+        if self._names.run_of_channel(channel) is None:
+            log.warning("runlog.taken", run_id=run_id, at=int(first))
+            self._authorship.forget(run_id)
+            if run_id not in self._followed:
+                self._windows.drop(run_id)
+        elif run_id in self._followed:
+            self._take_in(run_id, int(first), int(count), body, Place(0, follows), mark, closed=closed == "1")
+
+    def forget(self, run_id: str) -> None:
+        """The log was dropped."""
+        self._authorship.forget(run_id)
+        self._windows.drop(run_id)
+
+    async def stop(self) -> None:
+        """Look no more."""
+        self._worker.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._worker
+
+    def _take_in(
+        self, run_id: str, first_seq: int, count: int, body: bytes, follows: Place, mark: str, *, closed: bool
+    ) -> None:
+        window = self._windows.open(run_id)
+        if window.known:
+            if first_seq + count - 1 <= window.tail:
+                return  # it was told before; if it is another history, the next look shows it
+            if first_seq != window.tail + 1 or (window.tail and follows.mark != window.mark):
+                self.hurry()
+                return
+        try:
+            events = decode_segment(body)
+        except StoreUnavailable:  # a newer version wrote it; who reads it is told so
+            self._windows.drop(run_id)
+            return
+        self._windows.publish(run_id, first_seq, events, size=len(body), closed=closed, mark=mark)
+
+    async def _work(self) -> None:
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._look_every):
+                    await self._hurry.wait()
+            self._hurry.clear()
+            self._tidy()
+            await self._look_at(self._relied_on())
+
+    def _relied_on(self) -> list[tuple[str, Place]]:
+        windows = ((run_id, self._windows.get(run_id)) for run_id in self._followed)
+        followed = {
+            run_id: Place(window.tail, window.mark)
+            for run_id, window in windows
+            if window is not None and window.known and not window.closed
+        }
+        return list((followed | self._authorship.places).items())
+
+    def _tidy(self) -> None:
+        now = self._loop.time()
+        idle = [run_id for run_id in self._windows.idle() if now - self._followed.get(run_id, 0) > _IDLE]
+        gone = [run_id for run_id in self._followed if self._windows.get(run_id) is None]
+        for run_id in idle + gone:
+            if self._followed.pop(run_id, None) is not None:
+                self._shard_of(run_id).subscriber.unsubscribe(self._names.channel(run_id))
+            if run_id not in self._authorship.places:
+                self._windows.drop(run_id)
+
+    async def _look_at(self, places: Sequence[tuple[str, Place]]) -> None:
+        looks = (self._look(run_id, place) for run_id, place in places)
+        states = await asyncio.gather(*looks, return_exceptions=True)
+        for (run_id, place), state in zip(places, states, strict=True):
+            if isinstance(state, State):
+                self._judge(run_id, place, state)
+        self._suspects = {run_id: suspect for run_id, suspect in self._suspects.items() if run_id in dict(places)}
+
+    async def _look(self, run_id: str, place: Place) -> State:
+        key = self._names.log(run_id)
+        answer: Any = await self._shard_of(run_id).reader.ask("EVALSHA", LOOK.sha, 1, key, place.seq, place.mark)
+        tail, closed, mark, known = answer
+        return State(Place(tail, mark.decode()), bool(closed), bool(known))
+
+    def _judge(self, run_id: str, place: Place, state: State) -> None:
+        mine = self._authorship.places.get(run_id)
+        if mine is not None and mine == place and state.known:
+            if not self._authorship.is_mine(state.place.mark):
+                self._authorship.forget(run_id)
+                self._windows.drop(run_id)
+            self._suspects.pop(run_id, None)
+        elif mine is not None and mine == place:
+            self._suspect(run_id, place, state, writer=True)
+        elif (window := self._windows.get(run_id)) is not None and Place(window.tail, window.mark) == place:
+            if state.known:
+                self._suspects.pop(run_id, None)
+                if state.place.seq > window.tail:
+                    self._windows.skip(run_id, state.place.seq, closed=state.closed, mark=state.place.mark)
+            else:
+                self._suspect(run_id, place, state, writer=False)
+
+    def _suspect(self, run_id: str, place: Place, state: State, *, writer: bool) -> None:
+        now = self._loop.time()
+        suspected, since = self._suspects.get(run_id, (None, now))
+        if suspected != place:
+            self._suspects[run_id] = place, now
+            if writer:
+                log.error("runlog.lost", run_id=run_id, had=place.seq, has=state.place.seq)
+                if self._lost is not None:
+                    self._lost(run_id)
+        elif now - since >= _GRACE * self._look_every and not (writer and self._lost):
+            if state.place.seq:
+                self._windows.lose(run_id, state.place.seq, state.place.seq)
+            else:
+                self._windows.drop(run_id)

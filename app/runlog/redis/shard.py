@@ -1,0 +1,60 @@
+"""A shard: one of the servers that runs are spread over, and the connections to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from hashlib import blake2b
+
+from attrs import frozen
+
+from app.runlog.redis.pipe import Pipe
+from app.runlog.redis.server import Server
+from app.runlog.redis.subscriber import Subscriber
+
+
+@frozen(eq=False)
+class Shard:
+    """Three connections: one for what changes, one for what reads and may be long, one for what is published."""
+
+    server: Server
+    writer: Pipe
+    reader: Pipe
+    subscriber: Subscriber
+
+    @classmethod
+    def open(
+        cls,
+        server: Server,
+        channel: str,
+        heard: Callable[[str, bytes], None],
+        connected: Callable[[], None],
+        observe: Callable[[float], None],
+        timeout: float,
+    ) -> Shard:
+        """Begin to connect.
+
+        Args:
+            server: whose connections these are.
+            channel: the one that is heard from the beginning.
+            heard: as of Subscriber.
+            connected: as of Subscriber.
+            observe: told the seconds that each pipeline of changes took.
+            timeout: as of Pipe.
+        """
+        return cls(
+            server,
+            Pipe(server, timeout=timeout, observe=observe),
+            Pipe(server, timeout=timeout),
+            Subscriber(server, [channel], heard, connected),
+        )
+
+    async def stop(self) -> None:
+        """Finish what was begun and hang up."""
+        await asyncio.gather(self.writer.stop(), self.reader.stop(), self.subscriber.stop())
+
+    def weight(self, run_id: str) -> bytes:
+        """How much this shard wants a run; the one that wants it most has it."""
+        # Each run's shard follows from the servers' names alone, not from their order, and a server that comes or goes
+        # takes only its own runs along (rendezvous hashing).
+        return blake2b(f"{self.server.name} {run_id}".encode(), digest_size=8).digest()

