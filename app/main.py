@@ -36,7 +36,6 @@ from app.settings import Settings
 from app.telemetry import Telemetry
 from app.tracing.loader import tracing_of
 from app.transports import (
-    contracts,
     files,
     metrics,
     operator,
@@ -50,13 +49,14 @@ from app.transports import (
     viewing,
     websocket,
 )
-from app.transports.auth.authenticator import OPEN, Authenticator, Guard
+from app.transports.auth.authenticator import Authenticator, Guard
 from app.transports.auth.jwt_tokens import JwtTokens
 from app.transports.auth.keys import ApiKeys
 from app.transports.auth.principals import Tokens
 from app.transports.auth.tickets import Tickets, kept_secret
 from app.transports.auth.watched_file import watching
 from app.transports.cattrs_plugin import CattrsPlugin
+from app.transports.contracts import Contents, contracts_router
 from app.transports.exposition import Exposition
 from app.transports.metrics import MetricsDoor
 from app.transports.origins import OriginMiddleware, Origins, cors
@@ -265,17 +265,13 @@ _TAGS: Final = {
 def _openapi(base_path: str) -> OpenAPIConfig:
     bearer = SecurityScheme("http", scheme="bearer", description="An API key or a JWT, where the server asks for one.")
     ticket = SecurityScheme("apiKey", name="ticket", security_scheme_in="query", description="Made by `createTicket`.")
+    contents = Contents()
     return OpenAPIConfig(
         title="Runcast",
         version=version("runcast"),
         description="An event-streaming gateway for AI-agent runs: any agent in, any client out, nothing lost.",
-        openapi_router=Router(
-            f"{base_path}/schema",
-            route_handlers=contracts.contracts(version("runcast"), base_path),
-            include_in_schema=False,
-            opt=OPEN,
-        ),
-        render_plugins=[],
+        openapi_router=contracts_router(version("runcast"), base_path, contents),
+        render_plugins=[contents],
         components=Components(security_schemes={"bearer": bearer, "ticket": ticket}),
         license=License(name="MIT", identifier="MIT"),
         tags=[Tag(name, description=about) for name, about in _TAGS.items()],

@@ -1,28 +1,57 @@
-"""The contracts beside the OpenAPI document: `/schema/asyncapi.json` and `/schema/messages.json`."""
+"""What `/schema` has beside the OpenAPI document: the other two contracts, and the page that leads to all of them."""
 
 from __future__ import annotations
 
 from functools import lru_cache
+from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
 from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
+from litestar.openapi.plugins import OpenAPIRenderPlugin
+from litestar.router import Router
 
 from app.transports.asyncapi import asyncapi_document
+from app.transports.auth.authenticator import OPEN
 from app.transports.message_schemas import message_schemas
+from app.transports.pages import page_headers
 
-_HEADERS: Final = {"cache-control": "no-cache"}
+_AT: Final = b"{at}"
 
 
-def contracts(version: str, base_path: str) -> list[HTTPRouteHandler]:
-    """Their routes, for the router that has the OpenAPI document.
+class Contents(OpenAPIRenderPlugin):
+    """The page at `/schema`; the reference pages that it leads to are files like any other."""
+
+    def __init__(self) -> None:
+        super().__init__(path="/")
+        self._page = (files("app.web") / "schema" / "index.html").read_bytes()
+        self.headers = page_headers(self._page)
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
+        """The page, its links being relative to the address that was asked for."""
+        below = request.scope["raw_path"].endswith(b"/")
+        return self._page.replace(_AT, b"" if below else b"schema/")
+
+
+def contracts_router(version: str, base_path: str, contents: Contents) -> Router:
+    """The router of `/schema`, to which Litestar adds `contents` and the OpenAPI document.
 
     Args:
         version: of this server.
         base_path: what all routes are under.
+        contents: the page whose headers all of them get.
     """
+    return Router(
+        f"{base_path}/schema",
+        route_handlers=_contracts(version, base_path),
+        include_in_schema=False,
+        opt=OPEN,
+        response_headers=contents.headers,
+    )
 
+
+def _contracts(version: str, base_path: str) -> list[HTTPRouteHandler]:
     @lru_cache(maxsize=16)
     def described(host: str, protocol: str) -> bytes:
         return msgspec.json.encode(asyncapi_document(version, base_path, host, protocol))
@@ -36,11 +65,11 @@ def contracts(version: str, base_path: str) -> list[HTTPRouteHandler]:
         """The AsyncAPI document; its server is this one, as the caller named it."""
         protocol = "wss" if request.url.scheme == "https" else "ws"
         body = described(request.url.netloc, protocol)
-        return Response(body, media_type="application/vnd.aai.asyncapi+json", headers=_HEADERS)
+        return Response(body, media_type="application/vnd.aai.asyncapi+json")
 
     @get("/messages.json", name="messages.json")
     async def messages_json() -> Response[bytes]:
         """The JSON Schema of every message."""
-        return Response(messages(), media_type="application/schema+json", headers=_HEADERS)
+        return Response(messages(), media_type="application/schema+json")
 
     return [asyncapi_json, messages_json]

@@ -21,6 +21,10 @@ _INDEX: Final = "index.html"
 _CLIENT: Final = ("client.js",)
 """What is served, at the root, of the npm package `app/web/client`."""
 
+_CONTRACTS: Final = "schema/index.html"
+"""What the router of the contracts serves, at `/schema`."""
+
+_PACKED: Final = ".gz"
 _MEDIA_TYPES: Final = {  # to texts Litestar adds the charset
     ".html": "text/html",
     ".js": "text/javascript",
@@ -45,16 +49,29 @@ _POLICY: Final = (
 def pages() -> list[HTTPRouteHandler]:
     """A route for every file: `index.html` is at `/`, `runs.html` at `/runs`, the rest where it lies."""
     web = files("app.web")
-    client = ((name, (web / "client" / name).read_bytes()) for name in _CLIENT)
-    return [_page(path, body) for path, body in sorted((*_files(web, ""), *client))]
+    client = ((name, web / "client" / name) for name in _CLIENT)
+    return [_page(path, *_forms(item)) for path, item in sorted((*_files(web, ""), *client)) if path != _CONTRACTS]
 
 
-def _files(folder: Traversable, path: str) -> Iterator[tuple[str, bytes]]:
+def page_headers(body: bytes) -> dict[str, str]:
+    """The headers that a page goes out with."""
+    return {**_HEADERS, "content-security-policy": _policy(body)}
+
+
+def _files(folder: Traversable, path: str) -> Iterator[tuple[str, Traversable]]:
     for item in folder.iterdir():
         if item.is_dir() and item.name != "client":
             yield from _files(item, f"{path}{item.name}/")
-        elif _suffix(item.name) in _MEDIA_TYPES:
-            yield f"{path}{item.name}", item.read_bytes()
+        elif _suffix(item.name.removesuffix(_PACKED)) in _MEDIA_TYPES:
+            yield f"{path}{item.name.removesuffix(_PACKED)}", item
+
+
+def _forms(item: Traversable) -> tuple[bytes, bytes]:
+    """What is in a file, and the same compressed; the larger of other people's files lie there compressed."""
+    stored = item.read_bytes()
+    if item.name.endswith(_PACKED):
+        return gzip.decompress(stored), stored
+    return stored, gzip.compress(stored, 9, mtime=0)
 
 
 def _suffix(name: str) -> str:
@@ -68,11 +85,11 @@ def _policy(body: bytes) -> str:
     return "; ".join((*_POLICY, f"script-src {allowed}"))
 
 
-def _page(name: str, body: bytes) -> HTTPRouteHandler:
-    headers = {**_HEADERS, "content-security-policy": _policy(body)}
+def _page(name: str, body: bytes, packed: bytes) -> HTTPRouteHandler:
+    headers = page_headers(body)
     media_type = _MEDIA_TYPES[_suffix(name)]
     plain = _Form(body, media_type, headers)
-    small = _Form(gzip.compress(body, 9, mtime=0), media_type, {**headers, "content-encoding": "gzip"})
+    small = _Form(packed, media_type, {**headers, "content-encoding": "gzip"})
 
     async def page(request: Request[Any, Any, Any]) -> Response[Any]:
         path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")

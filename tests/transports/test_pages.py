@@ -58,7 +58,7 @@ def test_every_vendored_file_stands_in_the_list_with_a_licence_that_is_there() -
     )
     there = {item.name for item in VENDORED.iterdir()}
 
-    assert {name for name, _, _ in rows} == {name for name in there if name.endswith((".mjs", ".js", ".css"))}
+    assert {name for name, _, _ in rows} == {name for name in there if name.endswith((".mjs", ".js", ".css", ".gz"))}
     assert {name for _, _, licence in rows for name in re.findall(r"\((.*)\)", licence)} == {
         name for name in there if name.startswith("LICENSE")
     }
