@@ -10,6 +10,7 @@ from blockbuster import blockbuster_ctx
 from app.agents.adapters import FunctionAgent
 from tests import frames
 from tests.house import House, Puppet
+from tests.postgres import remove_server
 
 
 @pytest.fixture
@@ -37,7 +38,10 @@ def blocking_calls_are_errors(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("anyio") is None:
         yield
         return
-    with blockbuster_ctx("app"):
+    with blockbuster_ctx("app") as blocking:
+        for function in blocking.functions.values():
+            # For a new connection, of which there are few, PostgreSQL's driver looks for the user's files.
+            function.can_block_in("asyncpg/connect_utils.py", "_parse_connect_arguments")
         yield
 
 
@@ -78,3 +82,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"{schedules:,} simulated schedules, {steps:,} steps")
     if checked := sum(each.get("frames", 0) for each in told):
         terminalreporter.write_line(f"{checked:,} frames checked against openapi/messages.json")
+
+
+def pytest_unconfigure() -> None:
+    remove_server()

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from sqlalchemy import Executable
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import StoreUnavailable
 from app.sessions.engine import writing
+from app.sessions.postgresql import passes
 from app.sessions.rows import AnyRow
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_TRIES: Final = 5
+_PAUSE: Final = 0.05
 
 
 class Database:
@@ -24,6 +30,10 @@ class Database:
 
     A cancelled statement would cost its connection, and aiosqlite loses the thread of a connection that is closed
     while it works.
+
+    What a server's restart, a deadlock or a lost connection cut short is repeated for about a second. A transaction
+    whose commit was answered by nothing may have been carried out by then: one that writes has to recognise its own
+    success, and give the same answer.
 
     Raises:
         StoreUnavailable: from `read` and `write`: a full disk, a damaged or locked file, a lost server.
@@ -33,6 +43,7 @@ class Database:
         self._reader = engine
         self._writer = writing(engine)
         self._going_on: set[asyncio.Task[Any]] = set()
+        self._tries = 1 if engine.dialect.name == "sqlite" else _TRIES
         # SQLite's writers wait for each other by polling, each holding a connection; those of this process need not.
         self._turn: AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
@@ -40,13 +51,18 @@ class Database:
 
     async def read(self, query: Executable) -> Sequence[AnyRow]:
         """All rows of one query."""
-        return await self._whole(self._read(query))
+        return await self._whole(self._repeat(lambda: self._read(query)))
 
     async def write(
         self, work: Callable[Concatenate[AsyncConnection, P], Awaitable[T]], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """What `work(connection, …)` returns, in one transaction; if it raises, nothing was changed."""
-        return await self._whole(self._write(lambda connection: work(connection, *args, **kwargs)))
+        """What `work(connection, …)` returns, in one transaction; if it raises, nothing was changed by it.
+
+        Except for StoreUnavailable: the commit may have been carried out when the server was lost.
+        """
+        return await self._whole(
+            self._repeat(lambda: self._write(lambda connection: work(connection, *args, **kwargs)))
+        )
 
     async def close(self) -> None:
         """Let work that goes on come to its end, then close every connection."""
@@ -64,15 +80,25 @@ class Database:
             # Marks a failure as seen, in case whoever waited for it was cancelled meanwhile.
             task.exception()
 
-    async def _read(self, query: Executable) -> Sequence[AnyRow]:
+    async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
         with _failures():
-            async with self._reader.connect() as connection:
-                return (await connection.execute(query)).all()
+            for tried in range(1, self._tries):
+                try:
+                    return await attempt()
+                except (DBAPIError, OSError) as error:
+                    if not passes(error):
+                        raise
+                # Not all at the same moment: those that met in a deadlock would meet again.
+                await asyncio.sleep(_PAUSE * 2**tried * random.uniform(0.5, 1.0))  # noqa: S311
+            return await attempt()
+
+    async def _read(self, query: Executable) -> Sequence[AnyRow]:
+        async with self._reader.connect() as connection:
+            return (await connection.execute(query)).all()
 
     async def _write(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-        with _failures():
-            async with self._turn, self._writer.begin() as connection:
-                return await work(connection)
+        async with self._turn, self._writer.begin() as connection:
+            return await work(connection)
 
     async def _close(self, going_on: frozenset[asyncio.Task[Any]]) -> None:
         await asyncio.gather(*going_on, return_exceptions=True)
@@ -86,6 +112,8 @@ def _failures() -> Iterator[None]:
         yield
     except (DataError, IntegrityError, ProgrammingError):
         raise
+    except PoolTimeoutError as error:
+        raise StoreUnavailable("all connections to the database were in use for too long") from error
     except (DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
+        reason = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
         raise StoreUnavailable(f"the database could not be used: {reason}") from error

@@ -1,4 +1,4 @@
-"""The connection to the database, and all that is particular to SQLite."""
+"""The connection to the database, of either kind, and all that is particular to SQLite."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
@@ -15,36 +16,35 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from app.errors import ConfigurationError
+from app.sessions.postgresql import SCHEMES, open_for_migrations, open_postgresql
 
 Synchronous = Literal["normal", "full"]
 
 _SQLITE = "sqlite+aiosqlite"
-_POSTGRESQL = "postgresql+asyncpg"
 _BUSY_SECONDS = 10
 # sqlite3 must not begin transactions by itself: `_begin` does.
 _SQLITE_ARGUMENTS = {"timeout": _BUSY_SECONDS, "isolation_level": None}
 _WRITES = "runcast_writes"
 
 
-def open_engine(url: str, *, synchronous: Synchronous = "normal") -> AsyncEngine:
-    """Make the engine of `sqlite+aiosqlite:///path` or `postgresql+asyncpg://…`; nothing is connected yet.
+def open_engine(url: str, *, synchronous: Synchronous = "normal", pool: int = 10) -> AsyncEngine:
+    """Make the engine of `sqlite+aiosqlite:///path` or `postgresql://…`; nothing is connected yet.
 
     It blocks a little: drivers are imported, paths looked at.
 
     Args:
         url: where the database is.
         synchronous: SQLite only; `full` also survives a loss of power (P7.2).
+        pool: PostgreSQL only; how many connections there are.
 
     Raises:
         ConfigurationError: the URL is no such URL, or its driver is not installed.
     """
     parsed = _parse(url)
-    try:
-        if parsed.drivername == _POSTGRESQL:
-            return create_async_engine(parsed, json_serializer=_dump, pool_pre_ping=True)
-        engine = create_async_engine(parsed, json_serializer=_dump, connect_args=_SQLITE_ARGUMENTS)
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"the database needs {error.name}, which is not installed") from error
+    if parsed.drivername in SCHEMES:
+        with _driver():
+            return open_postgresql(url, pool, json_serializer=_dump)
+    engine = create_async_engine(parsed, json_serializer=_dump, connect_args=_SQLITE_ARGUMENTS)
     _set_up_sqlite(engine.sync_engine, synchronous)
     return engine
 
@@ -65,18 +65,20 @@ def transact(url: str, work: Callable[[Connection], None]) -> None:
         OSError: its server can't be reached.
     """
     parsed = _parse(url)
-    if parsed.drivername == _POSTGRESQL:
-        asyncio.run(_transact(open_engine(url), work))
+    if parsed.drivername in SCHEMES:
+        with _driver():
+            engine = open_for_migrations(url)
+        asyncio.run(_transact(engine, work))
         return
     # Not aiosqlite: its thread outlives a connection that fails, and then misses the loop.
-    engine = create_engine(parsed.set(drivername="sqlite"), connect_args=_SQLITE_ARGUMENTS)
-    event.listen(engine, "connect", _use_wal)
-    _set_up_sqlite(engine, "full")
+    file = create_engine(parsed.set(drivername="sqlite"), connect_args=_SQLITE_ARGUMENTS)
+    event.listen(file, "connect", _use_wal)
+    _set_up_sqlite(file, "full")
     try:
-        with engine.execution_options(**{_WRITES: True}).begin() as connection:
+        with file.execution_options(**{_WRITES: True}).begin() as connection:
             work(connection)
     finally:
-        engine.dispose()
+        file.dispose()
 
 
 async def _transact(engine: AsyncEngine, work: Callable[[Connection], None]) -> None:
@@ -87,15 +89,34 @@ async def _transact(engine: AsyncEngine, work: Callable[[Connection], None]) -> 
         await engine.dispose()
 
 
+def shown(url: str) -> str:
+    """Which database a URL means, without who may open it."""
+    parsed = _parse(url)
+    if parsed.drivername not in SCHEMES:
+        return str(parsed.database)
+    server = parsed.host or parsed.query.get("host") or "localhost"
+    return f"{parsed.database} on {server}" + (f":{parsed.port}" if parsed.port else "")
+
+
 def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError:
+    except (ArgumentError, ValueError):  # whose text may hold the password
         raise ConfigurationError("the database URL can't be read") from None
     shared = parsed.database not in {None, "", ":memory:"}
-    if parsed.drivername == _POSTGRESQL or (parsed.drivername == _SQLITE and shared):
+    if parsed.drivername in SCHEMES or (parsed.drivername == _SQLITE and shared):
         return parsed
-    raise ConfigurationError("the database URL must be sqlite+aiosqlite:///<path> or postgresql+asyncpg://<server>/…")
+    raise ConfigurationError("the database URL must be sqlite+aiosqlite:///<path> or postgresql://<server>/<database>")
+
+
+@contextmanager
+def _driver() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"PostgreSQL needs {error.name}, which is not installed: pip install 'runcast[scale]'"
+        ) from error
 
 
 def _set_up_sqlite(engine: Engine, synchronous: Synchronous) -> None:

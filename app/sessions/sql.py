@@ -37,18 +37,19 @@ from app.sessions.rows import RUN_COLUMNS, of_session, to_file, to_record, to_ru
 from app.sessions.tables import active, archives, files, kept, queued, runs, sessions, unarchived
 
 
-async def open_sessions(url: str, *, synchronous: Synchronous = "normal") -> SqlSessionStore:
+async def open_sessions(url: str, *, synchronous: Synchronous = "normal", pool: int = 10) -> SqlSessionStore:
     """Open the store at a database URL and bring its tables up to date. Close it in the loop that opened it.
 
     Args:
-        url: `sqlite+aiosqlite:///path` or `postgresql+asyncpg://…`.
+        url: `sqlite+aiosqlite:///path` or `postgresql://…`.
         synchronous: SQLite only; `full` also survives a loss of power (P7.2).
+        pool: PostgreSQL only; how many connections there are.
 
     Raises:
         ConfigurationError: the database can't be opened, or a newer Runcast has migrated it.
     """
     # In a thread, since making an engine imports its driver and looks at the path.
-    engine = await asyncio.to_thread(open_engine, url, synchronous=synchronous)
+    engine = await asyncio.to_thread(open_engine, url, synchronous=synchronous, pool=pool)
     if engine.dialect.name == "sqlite":
         await asyncio.to_thread(inspect, Path(engine.url.database or ""))
     await migrate(url)

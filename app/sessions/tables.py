@@ -6,7 +6,9 @@ idempotency key belongs to one run of its session (P4.5), and nothing outlives i
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from typing import Final
 
 from sqlalchemy import (
     JSON,
@@ -25,6 +27,7 @@ from sqlalchemy import (
     TypeDecorator,
     literal_column,
 )
+from sqlalchemy.types import TypeEngine
 
 from app.sessions.base import RunStatus
 
@@ -46,6 +49,34 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class Name(TypeDecorator[str]):
+    """A short text that is looked up or ordered by: an id, a key, a code. Any text is kept, and ordered by its bytes.
+
+    What PostgreSQL's text can't hold (NUL, and lone surrogates, which no database takes) is written in hexadecimal
+    behind a mark; and so is what begins with the mark.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        # By bytes as in SQLite, whatever the locale of the database is: cursors and indexes rely on it.
+        return dialect.type_descriptor(String(collation="C") if dialect.name == "postgresql" else String())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        if value is None or not (_AWKWARD.search(value) or value.startswith(_MARK)):
+            return value
+        return _MARK + value.encode("utf-8", "surrogatepass").hex()
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        if value is None or not value.startswith(_MARK):
+            return value
+        return bytes.fromhex(value[1:]).decode("utf-8", "surrogatepass")
+
+
+_MARK: Final = "\ue000"  # of the private use area: nothing is called so
+_AWKWARD: Final = re.compile("[\x00\ud800-\udfff]")
+
 Prose = JSON(none_as_null=True)
 """Text that people and models wrote. It is kept as a JSON string: PostgreSQL's text can't hold NUL, and no database
 takes a lone surrogate."""
@@ -55,9 +86,9 @@ metadata = MetaData()
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("principal", String, nullable=False),
-    Column("profile", String, nullable=False),
+    Column("id", Name, primary_key=True),
+    Column("principal", Name, nullable=False),
+    Column("profile", Name, nullable=False),
     Column("title", Prose),
     Column("state", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -69,24 +100,24 @@ sessions = Table(
 runs = Table(
     "runs",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("session_id", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Name, primary_key=True),
+    Column("session_id", Name, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("number", Integer, nullable=False),
-    Column("status", String, nullable=False),
-    Column("host", String, nullable=False),
+    Column("status", Name, nullable=False),
+    Column("host", Name, nullable=False),
     Column("content", Prose, nullable=False),
     Column("images", Integer, nullable=False),
     Column("files", JSON, nullable=False),
-    Column("idempotency_key", String),
-    Column("body_hash", String, nullable=False),
+    Column("idempotency_key", Name),
+    Column("body_hash", Name, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("started_at", UtcDateTime),
     Column("ended_at", UtcDateTime),
     Column("last_seq", Integer, nullable=False),
     Column("output", Prose),
-    Column("error_code", String),
+    Column("error_code", Name),
     Column("error_message", Prose),
-    Column("reason", String),
+    Column("reason", Name),
     Column("terminal", LargeBinary),
     Column("archived", Boolean, nullable=False),
     Column("trimmed_at", UtcDateTime),
@@ -97,18 +128,18 @@ runs = Table(
 archives = Table(
     "archives",
     metadata,
-    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+    Column("run_id", Name, ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
     Column("body", LargeBinary, nullable=False),
 )
 
 files = Table(
     "files",
     metadata,
-    Column("id", String, primary_key=True),
-    Column("session_id", ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    Column("id", Name, primary_key=True),
+    Column("session_id", Name, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
     Column("name", Prose, nullable=False),
-    Column("stored_as", String, nullable=False),
-    Column("media_type", String, nullable=False),
+    Column("stored_as", Name, nullable=False),
+    Column("media_type", Name, nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Index("files_by_session", "session_id", "created_at", "id"),

@@ -6,12 +6,22 @@ from typing import Final
 
 from app.sessions.base import SessionStore
 from app.sessions.sql import open_sessions
+from tests.postgres import postgres_server
 from tests.simulation.memory_sessions import MemorySessions, Tables
 
 NewAddress = Callable[[Path], str]
 
-DATABASES: Final[dict[str, NewAddress]] = {"sqlite": lambda folder: f"sqlite+aiosqlite:///{folder / 'sessions.db'}"}
-STORES: Final[dict[str, NewAddress]] = {**DATABASES, "memory": lambda folder: f"memory:{folder}"}
+
+def _sqlite(folder: Path) -> str:
+    return f"sqlite+aiosqlite:///{folder / 'sessions.db'}"
+
+
+DATABASES: Final[dict[str, NewAddress]] = {"sqlite": _sqlite, "postgresql": lambda _: postgres_server().empty()}
+STORES: Final[dict[str, NewAddress]] = {
+    "sqlite": _sqlite,
+    "postgresql": lambda _: postgres_server().migrated(),
+    "memory": lambda folder: f"memory:{folder}",
+}
 """The databases, and what the simulations use in their place."""
 
 _tables: dict[str, Tables] = {}

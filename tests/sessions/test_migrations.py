@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import ConfigurationError
 from app.sessions.engine import transact
-from app.sessions.migrations import configuration, migrate
+from app.sessions.migrations import Migrated, configuration, migrate
 from app.sessions.sql import SqlSessionStore, open_sessions
 from app.sessions.tables import metadata
 
@@ -66,6 +66,28 @@ async def test_the_migrated_indexes_cover_the_same_rows_as_the_codes(url: str) -
     await looked_at(url, make_anew)
     assert migrated == await looked_at(url, conditions)
     assert len(migrated) == 7
+
+
+async def test_names_are_in_order_by_their_bytes_whatever_the_locale_of_the_database(url: str) -> None:
+    """A server with another locale can't be had everywhere, so the columns are asked."""
+
+    def collations(connection: Connection) -> dict[str, str]:
+        asked = "SELECT table_name || '.' || column_name, collation_name FROM information_schema.columns"
+        asked += " WHERE table_schema = current_schema() AND data_type = 'character varying'"
+        return {name: collation for name, collation in connection.execute(text(asked)) if "alembic" not in name}
+
+    await migrate(url)
+    if url.startswith("sqlite"):
+        pytest.skip("SQLite compares bytes")
+    found = await looked_at(url, collations)
+    assert {"sessions.id", "sessions.principal", "runs.session_id", "runs.status", "files.id"} <= set(found)
+    assert set(found.values()) == {"C"}
+
+
+async def test_it_is_told_what_migrating_did(url: str) -> None:
+    newest = ScriptDirectory.from_config(configuration(url)).get_current_head()
+    assert await migrate(url) == Migrated(before=None, after=newest)
+    assert await migrate(url) == Migrated(before=newest, after=newest)
 
 
 async def test_migrating_again_changes_nothing(url: str, store: SqlSessionStore) -> None:
@@ -134,7 +156,11 @@ def test_a_new_migration_can_be_written_from_the_template(tmp_path: Path) -> Non
         ("sqlite:///file.db", "must be sqlite"),
         ("sqlite+aiosqlite://", "must be sqlite"),
         ("sqlite+aiosqlite:///:memory:", "must be sqlite"),
-        ("postgresql://ann:secret@localhost/x", "must be sqlite"),
+        ("postgresql+psycopg://ann:secret@localhost/x", "must be sqlite"),
+        ("postgresql://ann:secret@127.0.0.1:1/x", "the database x on 127.0.0.1:1 can't be opened: .*"),
+        ("postgresql://ann:sec/secret@127.0.0.1/x", "can't be read"),
+        ("postgresql://ann:secret@127.0.0.1:secret/x", "can't be read"),
+        ("postgresql://ann:secret@127.0.0.1:1/x?sslmode=never", "`sslmode` parameter must be one of"),
         ("sqlite+aiosqlite:////nowhere/at/all.db", "unable to open"),
     ],
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from attrs import evolve
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert
@@ -422,6 +423,31 @@ async def test_any_text_is_kept_as_it_was(store: SessionStore, text: str) -> Non
     assert session is not None
     assert (run.content, run.output, run.error, session.title) == (text, text, failed.error, text)
     assert await store.get_state("s") == failed.state
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "half \ud83d", "DOMAIN\\ann", "\ue000", "\ue0006100", "ünï", "'; --"])
+async def test_any_text_is_a_name(store: SessionStore, name: str) -> None:
+    session = evolve(a_session("s", principal=name), profile=name)
+    await store.create_session(session)
+    assert await store.get_session(name, "s") == session
+    assert [await store.get_session(other, "s") for other in ("ann", name + "x", "\ue000" + name)] == [None] * 3
+    assert await store.get_session(name, name) is None
+    assert await store.get_run("s", name) is None
+    assert await store.kept_files([name]) == frozenset()
+    first = await store.start_run("s", a_run("r1", key=name, body_hash=name))
+    assert await store.start_run("s", a_run("r2", key=name, body_hash=name)) == Started(run=first.run, created=False)
+    await store.finish_run("r1", an_outcome(RunStatus.FAILED, error=RunError(name, "")))
+    run = await store.get_run("s", "r1")
+    assert run is not None
+    assert run.error == RunError(name, "")
+
+
+async def test_names_are_in_order_by_their_bytes(store: SessionStore) -> None:
+    names = ["B", "_", "a", "a-b", "a.b", "ab", "~", "é"]
+    for name in names:
+        await store.create_session(a_session(name))
+    listing = await store.list_sessions("ann", 10, None)
+    assert [session.id for session in listing.items] == sorted(names, reverse=True)
 
 
 # Archives, and what a start-up finishes

@@ -9,6 +9,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
+_NAME = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 _TIME = sa.DateTime(timezone=True)
 
 
@@ -18,7 +19,7 @@ def upgrade() -> None:
     _index_runs()
     op.create_table(
         "archives",
-        sa.Column("run_id", sa.String, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
+        sa.Column("run_id", _NAME, sa.ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True),
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
 
@@ -26,9 +27,9 @@ def upgrade() -> None:
 def _create_sessions() -> None:
     op.create_table(
         "sessions",
-        sa.Column("id", sa.String, primary_key=True),
-        sa.Column("principal", sa.String, nullable=False),
-        sa.Column("profile", sa.String, nullable=False),
+        sa.Column("id", _NAME, primary_key=True),
+        sa.Column("principal", _NAME, nullable=False),
+        sa.Column("profile", _NAME, nullable=False),
         sa.Column("title", sa.JSON),
         sa.Column("state", sa.JSON, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
@@ -40,22 +41,22 @@ def _create_sessions() -> None:
 def _create_runs() -> None:
     op.create_table(
         "runs",
-        sa.Column("id", sa.String, primary_key=True),
-        sa.Column("session_id", sa.String, sa.ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+        sa.Column("id", _NAME, primary_key=True),
+        sa.Column("session_id", _NAME, sa.ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
         sa.Column("number", sa.Integer, nullable=False),
-        sa.Column("status", sa.String, nullable=False),
-        sa.Column("host", sa.String, nullable=False),
+        sa.Column("status", _NAME, nullable=False),
+        sa.Column("host", _NAME, nullable=False),
         sa.Column("content", sa.JSON, nullable=False),
         sa.Column("images", sa.Integer, nullable=False),
         sa.Column("files", sa.JSON, nullable=False),
-        sa.Column("idempotency_key", sa.String),
-        sa.Column("body_hash", sa.String, nullable=False),
+        sa.Column("idempotency_key", _NAME),
+        sa.Column("body_hash", _NAME, nullable=False),
         sa.Column("created_at", _TIME, nullable=False),
         sa.Column("started_at", _TIME),
         sa.Column("ended_at", _TIME),
         sa.Column("last_seq", sa.Integer, nullable=False),
         sa.Column("output", sa.JSON),
-        sa.Column("error_code", sa.String),
+        sa.Column("error_code", _NAME),
         sa.Column("error_message", sa.JSON),
         sa.Column("terminal", sa.LargeBinary),
         sa.Column("archived", sa.Boolean, nullable=False),

@@ -9,7 +9,9 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
+_NAME = sa.String().with_variant(sa.String(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
-    op.add_column("runs", sa.Column("reason", sa.String()))
+    op.add_column("runs", sa.Column("reason", _NAME))
     op.create_index("runs_by_creation", "runs", ["created_at", "id"])
