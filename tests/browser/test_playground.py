@@ -13,6 +13,12 @@ window.WebSocket = class extends WebSocket {
 };
 """
 
+GROWING = [
+    "# One\n\n- a\n- **b**\n\n3. d\n4. e\n\n> f\n> g\n\n```py\n<i>h</i>\n\n# no head\n```\n\n`i` [j](https://example.org/)",
+    "a\nb\n- c\n-\n--\n---\n\n| k | l |\n|---|---|\n| m | n |\nafter\n\n~~~\nunclosed\n\n# still\n",
+    "  \n\n> > > q\n>\n> r\n\n1) s\n1) t\nu\n***\nv **w\nx** y\n\n| only a row |\n\n| z |\n|--\n",
+]
+
 
 def test_a_run_streams_into_the_page(api, open_tab):
     tab = open_tab()
@@ -238,9 +244,27 @@ def test_a_new_session_has_an_address_of_its_own(open_tab):
     assert tab.session != before
 
 
-def test_the_page_fits_a_phone(open_tab):
-    tab = open_tab(viewport={"width": 360, "height": 640}, color_scheme="dark")
-    tab.send("/length 60 /rate 500 Hello")
-    tab.has_checked(1)
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 360
-    expect(tab.page.locator("#content")).to_be_in_viewport()
+def test_text_that_grows_becomes_what_the_whole_text_is(open_tab):
+    tab = open_tab()
+    differ = tab.page.evaluate(
+        """async texts => {
+            const { Growing, markdown } = await import("./playground/markdown.js");
+            const differ = [];
+            for (const [seed, text] of texts.entries()) {
+                const [box, whole] = [document.createElement("div"), document.createElement("div")];
+                const growing = new Growing(box);
+                let random = seed + 1;
+                for (let at = 0; at < text.length; ) {
+                    random = (random * 48271) % 2147483647;
+                    const length = 1 + (random % (seed % 2 ? 3 : 40));
+                    growing.add(text.slice(at, at + length));
+                    at += length;
+                }
+                whole.append(markdown(text));
+                if (box.innerHTML !== whole.innerHTML) differ.push([text, box.innerHTML, whole.innerHTML]);
+            }
+            return differ;
+        }""",
+        [text for text in GROWING for _ in range(6)],
+    )
+    assert differ == []

@@ -70,7 +70,7 @@ function Approval({ part: { call, tool, args, reason, answer } }) {
     ${told
       ? html`<p class="note">${told}</p>`
       : html`<div class="choice row">
-          <input ref=${comment} maxlength="2048" placeholder="A word with it, if you like" aria-label="Comment" />
+          <input ref=${comment} maxlength="2048" placeholder="Comment, if you like" aria-label="Comment" />
           <button type="button" disabled=${busy} onClick=${() => decide(true)}>Allow</button>
           <button type="button" disabled=${busy} onClick=${() => decide(false)}>Refuse</button>
         </div>`}

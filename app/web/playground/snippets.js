@@ -52,6 +52,8 @@ with (
     connect_sse(client, "GET", url, params={"after": ${literal(place.after)}}) as source,
 ):
     for event in source.iter_sse():
+        if not event.data:
+            continue
         message = json.loads(event.data)
         print(message.get("id"), message["type"], message.get("delta", ""), flush=True)
 `,

@@ -3,8 +3,6 @@
  * What passes is not changed.
  */
 
-import { sseParser } from "../client.js";
-
 /** @param {(seen: {direction: "in" | "out", via: "websocket" | "sse" | "http", text: string, type?: string}) => void} record */
 export function tap(record) {
   globalThis.WebSocket = class extends globalThis.WebSocket {
@@ -39,11 +37,15 @@ function tellRequest(input, { method = "GET", body } = {}, record) {
   record({ direction: "out", via: "http", type: `${method} ${path.split("/").at(-1)}`, text: typeof body === "string" ? body : "" });
 }
 
+/** Hands bytes on, and records the data of each event among them: one line each (P2.1). */
 function listener(record) {
-  const parse = sseParser();
+  const decoder = new TextDecoder();
+  let rest = "";
   return new TransformStream({
     transform(chunk, controller) {
-      for (const { data } of parse(chunk)) if (data) record({ direction: "in", via: "sse", text: data });
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      for (const line of lines) if (line.startsWith("data:")) record({ direction: "in", via: "sse", text: line.slice(5).trim() });
       controller.enqueue(chunk);
     },
   });
