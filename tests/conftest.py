@@ -9,6 +9,8 @@ from blockbuster import blockbuster_ctx
 
 from app.agents.adapters import FunctionAgent
 from tests import frames
+from tests.documents.pages import Block, Claim
+from tests.documents.pages import blocks as blocks_of
 from tests.house import House, Puppet
 from tests.postgres import remove_server
 
@@ -72,6 +74,15 @@ async def puppet(anyio_backend: str) -> Puppet:
 async def house(open_house: OpenHouse, puppet: Puppet) -> House:
     """A registry whose agent is `puppet`."""
     return await open_house(puppet)
+
+
+@pytest.fixture
+def blocks(request: pytest.FixtureRequest) -> list[Block]:
+    """The blocks of the page that the test's mark `executes` names."""
+    mark = request.node.get_closest_marker("executes")
+    page, *languages = mark.args
+    claim = Claim(request.node.nodeid, page, tuple(languages), mark.kwargs.get("section"))
+    return [block for block in blocks_of(page) if claim.holds(block)]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,13 +1,14 @@
 """Documents that must not fall behind the code."""
 
 import re
-from configparser import ConfigParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from attrs import fields_dict
 
 from app.settings import Settings, names, variable
+from tests.documents.pages import anchors, blocks, claims, pages, text_of
 
 ROOT = Path(__file__).parent.parent
 ENV_EXAMPLE = (ROOT / ".env.example").read_text().splitlines()
@@ -48,13 +49,47 @@ def test_a_page_names_no_setting_that_there_is_not(page):
     assert named <= {variable(name) for name in names()}
 
 
-def test_the_unit_of_systemd_waits_for_a_drain_and_has_files_for_every_viewer():
-    page = (ROOT / "docs" / "how-to" / "systemd.md").read_text(encoding="utf-8")
-    (unit,) = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
-    parser = ConfigParser(interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(unit)
-    service = parser["Service"]
+@pytest.mark.parametrize("page", pages())
+def test_every_code_block_is_claimed_by_a_test_that_executes_or_checks_it(page):
+    claimed = [claim for claim in claims() if claim.page == page]
+    nobody = [f"{page}:{block.line}" for block in blocks(page) if not any(claim.holds(block) for claim in claimed)]
 
-    assert service.getint("TimeoutStopSec") >= Settings().drain_timeout + 15 + 2
-    assert service.getint("LimitNOFILE") > Settings().max_viewers + 1024
+    assert nobody == [], "mark the test that executes it: @pytest.mark.executes(page, language), see CONTRIBUTING.md"
+
+
+def test_no_test_claims_a_block_that_is_not_there():
+    assert [claim for claim in claims() if not any(claim.holds(block) for block in blocks(claim.page))] == []
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_code_block_says_what_language_it_is_in(page):
+    assert [f"{page}:{block.line}" for block in blocks(page) if not block.language] == []
+
+
+def links(page):
+    """The targets of a page's links that lead to this repository."""
+    text = re.sub(r"^ *```.*?^ *```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", text)
+
+
+@pytest.mark.parametrize("page", pages())
+def test_every_link_leads_to_a_file_and_to_a_heading_that_are_there(page):
+    for target in links(page):
+        path, _, anchor = unquote(target).partition("#")
+        file = (ROOT / page).parent.joinpath(path).resolve() if path else ROOT / page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(str(file.relative_to(ROOT))), target
+
+
+def test_every_page_of_docs_is_linked_from_the_readme():
+    near = {(ROOT / target.partition("#")[0]).resolve() for target in links("README.md")}
+
+    assert [page for page in pages() if page.startswith("docs/") and (ROOT / page) not in near] == []
+
+
+def test_the_makefile_has_every_target_that_a_page_names():
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    named = {name for page in pages() for name in re.findall(r"(?:`|\$ )make ([a-z]+)\b", text_of(page))}
+
+    assert {"run", "test", "lint"} <= named <= targets

@@ -2,12 +2,15 @@
 
 import re
 
+import pytest
+
 from tests.sdks import page
 from tests.sdks.performing import PROGRAMS
 
 EXAMPLES = page.ROOT / "openapi" / "sdk" / "examples"
 
 
+@pytest.mark.executes("docs/how-to/generated-sdks.md", "ts", "python")
 def test_its_code_stands_in_the_programs() -> None:
     programs = [(EXAMPLES / name).read_text(encoding="utf-8") for name in PROGRAMS]
 

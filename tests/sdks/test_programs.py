@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.callers import ADA
+from tests.documents.pages import Block
 from tests.gateway import Gateway
 from tests.sdks import page
 from tests.sdks.performing import PROGRAMS, PROMPT, Line, Outcome, perform_all
@@ -47,6 +48,7 @@ def plain(lines: list[Line]) -> list[Line]:
     return joined([(where, kind, text if kind.endswith(own) else "") for where, kind, text in lines])
 
 
+@pytest.mark.executes("docs/how-to/generated-sdks.md", "sh")
 def test_what_was_followed_is_the_whole_log_though_the_connection_was_reset_twice(outcome: Outcome) -> None:
     assert outcome.status == 0, outcome.complaints
     assert outcome.resets == len(CUTS)
@@ -135,3 +137,13 @@ def test_only_the_python_client_refuses_a_page_that_holds_one(of_newer: dict[str
     else:
         known = [text for text in outcome.logs["polled"] if json.loads(text)["type"] != "mood"]
         assert plain(outcome.told("polled")) == expected(known)
+
+
+@pytest.mark.executes("docs/how-to/generated-sdks.md", "text")
+def test_what_is_shown_of_the_output_is_written(outcome: Outcome, blocks: list[Block]) -> None:
+    shown = [line for line in blocks[0].text.splitlines() if line != "…"]
+    kinds = {f"{line.split(' ')[1]}" for line in outcome.lines if line[0].isdigit()}
+
+    assert [line for line in shown if line[0].isdigit() and line.split(" ")[1] not in kinds] == []
+    assert [line.split(" ")[0] for line in shown if not line[0].isdigit()] == ["followed", "polled", "refused"]
+    assert shown[-1] == outcome.lines[-1]

@@ -2,24 +2,26 @@
 
 import asyncio
 import getpass
-import re
 import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 
 import httpx
 import pytest
+from dotenv import dotenv_values
 from websockets.exceptions import ConnectionClosed
 
 from tests.callers import ADA, keyed, shows
+from tests.documents.pages import blocks
 from tests.gateway import Gateway, Launch, new_session, start
 from tests.watching import PATIENCE, text_of, watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "nginx.md"
+PAGE = "docs/how-to/nginx.md"
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 AROUND = """
 user {user}; daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; events {{}}
@@ -49,7 +51,7 @@ class Proxy:
         self.ws_url = f"ws://127.0.0.1:{port}/runcast"
         self.access_log = folder / "access.log"
         self.error_log = folder / "runcast-error.log"
-        (page,) = re.findall(r"```nginx\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        (page,) = (block.text for block in blocks(PAGE) if block.language == "nginx")
         page = put(page, "listen 80;", f"listen 127.0.0.1:{port};")
         page = put(page, "server 127.0.0.1:8000;", f"server {httpx.URL(gateway.url).netloc.decode()};")
         page = put(page, "/var/log/nginx/runcast.log", str(self.access_log))
@@ -74,7 +76,12 @@ async def logged(proxy: Proxy, request: str) -> str:
 def proxy(launch: Launch, tmp_path: Path) -> Iterator[Proxy]:
     if NGINX is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
-    proxy = Proxy(keyed(launch, base_path="/runcast"), tmp_path)
+    (told,) = (block.text for block in blocks(PAGE) if block.language == "dotenv")
+    settings = {
+        name.removeprefix("RUNCAST_").lower(): str(value)
+        for name, value in dotenv_values(stream=StringIO(told)).items()
+    }
+    proxy = Proxy(keyed(launch, **settings), tmp_path)
     try:
         with httpx.Client(transport=httpx.HTTPTransport(retries=8, verify=False)) as http:
             assert http.get(f"{proxy.url}/profiles").status_code == 401
@@ -84,6 +91,7 @@ def proxy(launch: Launch, tmp_path: Path) -> Iterator[Proxy]:
         proxy.process.wait(10)
 
 
+@pytest.mark.executes("docs/how-to/nginx.md", "nginx", "dotenv")
 async def test_every_door_is_under_the_base_path_and_nowhere_else(proxy: Proxy) -> None:
     async with proxy.client(headers=shows(ADA.key)) as http:
         pages = [await http.get(path) for path in ("/", "/client.js", "/profiles", "/sessions")]

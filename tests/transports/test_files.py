@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from tests.documents.pages import Block
 from tests.gateway import Gateway, Launch, log_of, new_session
 from tests.raw_http import exchange, request
 from tests.transports.test_rest import is_problem
@@ -77,20 +79,22 @@ async def ask(gateway: Gateway, http: httpx.AsyncClient, session: str, transport
         return str((await viewer.until_type("ack"))[-1].message["run_id"])
 
 
+@pytest.mark.executes("docs/protocol.md", "text")
 @pytest.mark.parametrize("agent", ["reader:agent", "reader:original"])
-async def test_an_agent_opens_what_a_client_uploaded(launch: Launch, agent: str) -> None:
+async def test_an_agent_opens_what_a_client_uploaded(launch: Launch, agent: str, blocks: list[Block]) -> None:
     gateway = launch(agent=agent)
     data = os.urandom(3 * MEBIBYTE)
     async with gateway.client() as http:
         session = await new_session(http)
         file = (await upload(http, session, data, "data.bin")).json()
         shown = {"id": file["id"], "name": "data.bin"}
+        listed = re.sub("- .* → .*]", f"- data.bin → {file['path']}]", blocks[0].text.strip())
         for transport, named in product(("ws", "http"), (file["id"], {"name": "data.bin", "path": file["path"]})):
             run = await ask(gateway, http, session, transport, {"content": "Look", "files": [named]})
             events = [json.loads(event) for event in await log_of(http, session, run)]
             heard = json.loads(events[-1]["content"])
             assert events[0]["input"] == {"content": "Look", "images": 0, "files": [shown]}
-            assert heard["content"] == f"Look\n\n[Uploaded files on disk:\n- data.bin → {file['path']}]"
+            assert heard["content"] == f"Look\n\n{listed}"
             assert heard["digests"] == [hashlib.sha256(data).hexdigest()]
             assert heard.get("files", [file]) == [file]
         transcript = (await http.get(f"/sessions/{session}/messages")).json()["items"]
