@@ -58,7 +58,11 @@ class RunError:
 
 @frozen
 class Run:
-    """One turn. Once it ended, `last_seq` is the seq of its last event and `output` the answer's text."""
+    """One turn. Once it ended, `last_seq` is the seq of its last event and `output` the answer's text.
+
+    Attributes:
+        host: the process that executes it, or did.
+    """
 
     id: str
     session_id: str
@@ -73,6 +77,7 @@ class Run:
     last_seq: int = 0
     output: str | None = None
     error: RunError | None = None
+    host: str = ""
 
 
 @frozen
@@ -307,8 +312,11 @@ class SessionStore(Protocol):
         other is.
         """
 
-    async def unfinished_runs(self) -> Sequence[Unfinished]:
-        """Every run without an archive, oldest first: what a start-up has to finish."""
+    async def unfinished_runs(self, hosts: Collection[str] | None = None) -> Sequence[Unfinished]:
+        """Every run without an archive, oldest first: what a start-up has to finish; or those of some hosts only."""
+
+    async def hosts_with_unfinished_runs(self) -> frozenset[str]:
+        """The hosts of the runs without an archive."""
 
     async def put_archive(self, run_id: str, body: bytes, *, trimmed: bool = False) -> None:
         """Keep a closed log's archive (see `runlog.base.Archive`).

@@ -16,7 +16,7 @@ AnyRow = Row[*tuple[Any, ...]]
 RUN_COLUMNS: tuple[Column[Any], ...] = tuple(
     column
     for column in runs.c
-    if column.name not in {"host", "idempotency_key", "body_hash", "terminal", "archived", "trimmed_at", "reason"}
+    if column.name not in {"idempotency_key", "body_hash", "terminal", "archived", "trimmed_at", "reason"}
 )
 """What `to_run` reads."""
 
@@ -50,6 +50,7 @@ def to_run(row: AnyRow) -> Run:
         last_seq=row.last_seq,
         output=row.output,
         error=None if row.error_code is None else RunError(row.error_code, row.error_message),
+        host=row.host,
     )
 
 

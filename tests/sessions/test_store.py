@@ -154,6 +154,7 @@ async def test_a_started_run_runs_and_is_found_as_it_was_asked_for(store: Sessio
         files=files,
         created_at=AT,
         started_at=AT,
+        host="h",
     )
     assert started == Started(run=expected, created=True)
     assert await store.get_run("s", "r1") == expected
@@ -493,6 +494,28 @@ async def test_runs_without_an_archive_are_unfinished_oldest_first(store: Sessio
         ("newest", None),
     ]
     assert unfinished[0] == Unfinished(run=await store.get_run("s3", "oldest"), terminal=None)
+
+
+async def test_the_unfinished_runs_of_some_hosts_and_the_hosts_that_have_any(store: SessionStore) -> None:
+    for n in range(4):
+        await store.create_session(a_session(f"s{n}"))
+    await finished(store, "s0", evolve(a_run("archived", at=AT), host="idle"))
+    await store.put_archive("archived", b"log")
+    for n, host in enumerate(("one", "two", "three"), 1):
+        await store.start_run(f"s{n}", evolve(a_run(f"of {host}", at=AT + n * SECOND), host=host))
+    await store.start_run("s1", evolve(a_run("behind", on_conflict="queue", at=AT + 9 * SECOND), host="two"))
+    assert await store.hosts_with_unfinished_runs() == {"one", "two", "three"}
+    left = await store.unfinished_runs(["two", "three", "idle", "nobody"])
+    assert [(each.run.id, each.run.host) for each in left] == [
+        ("of two", "two"),
+        ("of three", "three"),
+        ("behind", "two"),
+    ]
+    assert await store.unfinished_runs([]) == []
+    ended = await store.finish_run("of one", an_outcome())
+    assert ended is not None
+    assert ended.next is not None
+    assert (ended.next.id, ended.next.host) == ("behind", "two")
 
 
 # Lists

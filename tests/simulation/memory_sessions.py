@@ -169,6 +169,7 @@ class MemorySessions(SessionStore):
             files=new.files,
             created_at=new.at,
             started_at=None if line else max([new.at, *tables.ends(session_id)]),
+            host=new.host,
         )
         tables.runs[new.id] = Row(run, new)
         title = title_of(new.content) if session.title is None else session.title
@@ -291,9 +292,15 @@ class MemorySessions(SessionStore):
         row.run = evolve(row.run, status=RunStatus.RUNNING, started_at=at)
         return row.run
 
-    async def unfinished_runs(self) -> Sequence[Unfinished]:
+    async def hosts_with_unfinished_runs(self) -> frozenset[str]:
+        return await self._whole(
+            lambda: frozenset(row.run.host for row in self._tables.runs.values() if row.archive is None)
+        )
+
+    async def unfinished_runs(self, hosts: Collection[str] | None = None) -> Sequence[Unfinished]:
         def work() -> list[Unfinished]:
             rows = [row for row in self._tables.runs.values() if row.archive is None]
+            rows = [row for row in rows if hosts is None or row.run.host in hosts]
             rows.sort(key=lambda row: (row.run.created_at, row.run.id))
             return [Unfinished(row.run, row.terminal) for row in rows]
 
