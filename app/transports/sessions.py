@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
 from app.errors import Draining, ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound
+from app.transports.auth.authenticator import BY_TICKET
 from app.transports.bodies import (
     MAX_TITLE,
     CreateSession,
@@ -65,6 +66,7 @@ async def list_sessions(
     summary="Get a session",
     tags=["sessions"],
     responses=declared(SessionNotFound),
+    **BY_TICKET,  # who may cancel the run in progress has to know which one it is
 )
 async def get_session(session_id: FromPath[str], registry: Registry, principal: NamedDependency[str]) -> SessionView:
     """One session, with its run in progress."""
