@@ -18,7 +18,7 @@ from litestar.response import Redirect
 from app.transports.auth.authenticator import OPEN
 
 _INDEX: Final = "index.html"
-_CLIENT: Final = ("client.js",)
+_CLIENT: Final = ("client.js", "shared.js", "client.d.ts")
 """What is served, at the root, of the npm package `app/web/client`."""
 
 _CONTRACTS: Final = "schema/index.html"
@@ -29,6 +29,7 @@ _MEDIA_TYPES: Final = {  # to texts Litestar adds the charset
     ".html": "text/html",
     ".js": "text/javascript",
     ".mjs": "text/javascript",
+    ".ts": "text/plain",
     ".css": "text/css",
     ".svg": "image/svg+xml",
 }

@@ -216,11 +216,11 @@ def test_the_inspector_shows_each_frame_as_it_went_over_the_wire(api, open_tab):
     assert [frame["number"] for frame in frames] == list(range(1, len(frames) + 1))
 
     rows = tab.page.locator(".frame")
-    tab.page.fill("#inspector input", "out message again")
+    tab.page.fill("#inspector input", "out http again")
     expect(rows).to_have_count(1)
     rows.first.click()
     shown = json.loads(tab.page.locator("#frame pre").inner_text())
-    assert (shown["type"], shown["content"]) == ("message", "/quiet /length 5 /rate 500 Again")
+    assert shown["content"] == "/quiet /length 5 /rate 500 Again"
     tab.page.fill("#inspector input", "2-1 stream_start")
     expect(rows).to_have_count(1)
     tab.page.locator("#frames").press("ArrowDown")

@@ -7,7 +7,7 @@ import { json, network, pass, settled, stream } from "./fakes.mjs";
 const base = "http://runcast.test";
 
 /** Reads a session in the background; says how it ended. */
-function reading(options) {
+async function reading(options) {
   const reader = { session: connect("s", { base, ...options }), error: null };
   (async () => {
     try {
@@ -16,13 +16,14 @@ function reading(options) {
       reader.error = error;
     }
   })();
+  await settled();
   return reader;
 }
 
 const last = (list) => list[list.length - 1];
 
 test("a token goes to a WebSocket as a subprotocol, beside ours, and never into the address", async () => {
-  reading({ token: "secret" });
+  await reading({ token: "secret" });
   const socket = last(network.sockets);
   assert.deepEqual(socket.protocols, ["runcast.v1", "bearer.secret"]);
   assert.equal(socket.url, "ws://runcast.test/ws/sessions/s");
@@ -30,7 +31,7 @@ test("a token goes to a WebSocket as a subprotocol, beside ours, and never into 
 
 test("a token goes to HTTP as a header", async () => {
   network.answers.push(stream(), json(201, { id: "s" }));
-  reading({ token: "secret", transport: "sse" });
+  await reading({ token: "secret", transport: "sse" });
   await settled();
   await createSession({ base, token: "secret" });
   assert.deepEqual(network.requests.map(({ headers }) => headers.authorization), ["Bearer secret", "Bearer secret"]);
@@ -39,10 +40,10 @@ test("a token goes to HTTP as a header", async () => {
 
 test("a ticket goes into the address of streams and commands", async () => {
   network.answers.push(stream(), json(202, { id: "r1" }));
-  reading({ ticket: "t", after: "1-2" });
+  await reading({ ticket: "t", after: "1-2" });
   assert.equal(last(network.sockets).url, "ws://runcast.test/ws/sessions/s?after=1-2&ticket=t");
   assert.deepEqual(last(network.sockets).protocols, []);
-  const { session } = reading({ ticket: "t", transport: "sse" });
+  const { session } = await reading({ ticket: "t", transport: "sse" });
   await session.send("Hello");
   assert.deepEqual(network.requests.map(({ url }) => url), [
     `${base}/sessions/s/events?ticket=t`,
@@ -52,16 +53,16 @@ test("a ticket goes into the address of streams and commands", async () => {
 });
 
 test("whoever has a token needs no ticket", async () => {
-  reading({ token: "secret", ticket: "t" });
+  await reading({ token: "secret", ticket: "t" });
   assert.equal(last(network.sockets).url, "ws://runcast.test/ws/sessions/s");
 });
 
 test("a function is asked anew for each attempt", async () => {
   let made = 0;
-  reading({ ticket: async () => `t${++made}` });
+  await reading({ ticket: async () => `t${++made}` });
   await settled();
   assert.match(last(network.sockets).url, /ticket=t1$/);
-  last(network.sockets).open();
+  last(network.sockets).open().deliver({ type: "caught_up", position: "1-1" });
   await settled();
   last(network.sockets).shut(1006);
   await pass(250);
@@ -70,7 +71,7 @@ test("a function is asked anew for each attempt", async () => {
 
 test("a token that can't be had just now is asked for again", async () => {
   let asked = 0;
-  const reader = reading({ token: () => (++asked < 3 ? Promise.reject(new TypeError("offline")) : "secret") });
+  const reader = await reading({ token: () => (++asked < 3 ? Promise.reject(new TypeError("offline")) : "secret") });
   await pass(1_000);
   assert.equal(asked, 3);
   assert.deepEqual(last(network.sockets).protocols, ["runcast.v1", "bearer.secret"]);
@@ -78,7 +79,7 @@ test("a token that can't be had just now is asked for again", async () => {
 });
 
 test("a caller who is not known is told, and not tried again", async () => {
-  const reader = reading({ token: "wrong" });
+  const reader = await reading({ token: "wrong" });
   last(network.sockets).open();
   await settled();
   last(network.sockets).shut(4401, "the token is not valid");

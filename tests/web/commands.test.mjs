@@ -13,92 +13,69 @@ async function opened() {
   (async () => {
     for await (const message of session.messages) got.push(message);
   })();
+  await settled();
   const socket = network.sockets[0].open();
   await settled();
   return { session, socket, got };
 }
 
-test("a message goes over the open WebSocket and resolves with the run's id", async () => {
+test("a message starts a run, whatever the stream is doing", async () => {
   const { session, socket, got } = await opened();
-  const run = session.send("Hello", { onConflict: "queue" });
-  const [{ request_id, idempotency_key, ...frame }] = socket.sent;
-  assert.deepEqual(frame, { type: "message", content: "Hello", on_conflict: "queue" });
-  assert.match(idempotency_key, /^[0-9a-f]{32}$/);
-  socket.deliver({ type: "ack", request_id, run_id: "r1" });
-  assert.equal(await run, "r1");
-  await settled();
-  assert.deepEqual(got.map(({ type }) => type), ["ack"]);
+  network.answers.push(json(202, { id: "r1" }));
+  assert.equal(await session.send("Hello", { onConflict: "queue" }), "r1");
+  const [{ url, method, body, headers }] = network.requests;
+  assert.deepEqual([url, method, headers["content-type"]], [`${base}/sessions/s/runs`, "POST", "application/json"]);
+  const { idempotency_key, ...rest } = JSON.parse(body);
+  assert.deepEqual(rest, { content: "Hello", on_conflict: "queue" });
+  assert.match(idempotency_key, /^\d+(,\d+){4}$/);
+  assert.deepEqual([socket.sent, got], [[], []]);
 });
 
-test("an approval is answered over the open WebSocket, and over HTTP without one", async () => {
+test("an approval names the run that is in progress", async () => {
   const { session, socket } = await opened();
-  const answered = session.approve("c1", false, "not mine");
-  const [{ request_id, ...frame }] = socket.sent;
-  assert.deepEqual(frame, { type: "approve", call_id: "c1", approved: false, comment: "not mine" });
-  socket.deliver({ type: "ack", request_id });
-  await answered;
-  socket.shut(1006);
+  socket.deliver({ type: "stream_start", id: "1-1", run_id: "r1" }, { type: "approval_requested", id: "1-2" });
   await settled();
-  network.answers.push(json(200, { id: "s", active_run: "r1" }), json(202, {}));
-  await session.approve("c/2", true);
-  const [, { url, method, body }] = network.requests;
-  assert.deepEqual([url, method], [`${base}/sessions/s/runs/r1/approvals/c%2F2`, "POST"]);
-  assert.deepEqual(JSON.parse(body), { approved: true });
+  network.answers.push(json(202, {}), json(200, { active_run: "r2" }), json(202, {}));
+  await session.approve("c/2", true, "go on");
+  socket.deliver({ type: "stream_end", id: "1-3" });
+  await settled();
+  await session.approve("c3", false);
+  assert.deepEqual(
+    network.requests.map(({ url }) => url),
+    [`${base}/sessions/s/runs/r1/approvals/c%2F2`, `${base}/sessions/s`, `${base}/sessions/s/runs/r2/approvals/c3`],
+  );
+  const bodies = network.requests.map(({ body }) => body && JSON.parse(body));
+  assert.deepEqual(bodies, [{ approved: true, comment: "go on" }, undefined, { approved: false }]);
 });
 
 test("a refusal rejects with its code, and the session goes on", async () => {
   const { session, socket } = await opened();
-  const run = session.send("Hello");
-  socket.deliver({ type: "error", request_id: socket.sent[0].request_id, code: "run_active", message: "busy" });
-  await assert.rejects(run, { name: "RuncastError", code: "run_active", message: "busy", final: true });
+  network.answers.push(json(409, { code: "run_active", detail: "busy" }));
+  const refused = { name: "RuncastError", code: "run_active", message: "busy", status: 409, final: true };
+  await assert.rejects(session.send("Hello"), refused);
   assert.equal(socket.closed, false);
-  assert.equal(network.requests.length, 0);
-});
-
-test("answers find their commands in any order", async () => {
-  const { session, socket } = await opened();
-  const runs = [session.send("one"), session.send("two")];
-  const acks = socket.sent.map(({ request_id, content }) => ({ type: "ack", request_id, run_id: content }));
-  socket.deliver(...acks.reverse());
-  assert.deepEqual(await Promise.all(runs), ["one", "two"]);
+  assert.equal(network.requests.length, 1);
 });
 
 test("a message whose answer was lost is sent again under the same key", async () => {
-  const { session, socket } = await opened();
-  const run = session.send("Hello", { images: ["data:image/png;base64,AA=="] });
-  network.answers.push(json(200, { id: "r1" }));
-  socket.shut(1006);
-  await pass(250);
-  assert.equal(await run, "r1");
-  const [{ url, method, body, headers }] = network.requests;
-  assert.deepEqual([url, method], [`${base}/sessions/s/runs`, "POST"]);
-  assert.deepEqual(JSON.parse(body), { content: "Hello", images: ["data:image/png;base64,AA=="] });
-  assert.equal(headers["idempotency-key"], socket.sent[0].idempotency_key);
-});
-
-test("a WebSocket that does not answer a command in ten seconds is given up", async () => {
-  const { session, socket } = await opened();
-  const run = session.send("Hello");
-  network.answers.push(json(202, { id: "r1" }));
-  await pass(10_250);
-  assert.ok(socket.closed);
-  assert.equal(await run, "r1");
-});
-
-test("without a connection a message goes over HTTP, and failing attempts share one key", async () => {
-  network.answers.push(new TypeError("Failed to fetch"), json(503, { code: "draining" }), json(202, { id: "r1" }));
-  const run = connect("s", { base, token: "secret" }).send("Hello");
+  network.answers.push(new TypeError("Failed to fetch"), json(503, { code: "draining" }), json(200, { id: "r1" }));
+  const run = connect("s", { base, token: "secret" }).send("Hello", { images: ["data:image/png;base64,AA=="] });
   await pass(1_000);
   assert.equal(await run, "r1");
-  assert.equal(network.requests.length, 3);
-  assert.equal(new Set(network.requests.map(({ headers }) => headers["idempotency-key"])).size, 1);
+  const bodies = network.requests.map(({ body }) => JSON.parse(body));
+  assert.equal(bodies.length, 3);
+  assert.equal(new Set(bodies.map(({ idempotency_key }) => idempotency_key)).size, 1);
+  assert.deepEqual(bodies[0].images, ["data:image/png;base64,AA=="]);
   assert.equal(network.requests[0].headers.authorization, "Bearer secret");
 });
 
-test("an HTTP refusal rejects with the problem's code", async () => {
-  network.answers.push(json(409, { code: "run_active", detail: "A run is in progress" }));
-  const refused = { code: "run_active", message: "A run is in progress", status: 409 };
-  await assert.rejects(connect("s", { base }).send("Hello"), refused);
+test("a command waits as long as the server asks it to", async () => {
+  network.answers.push(json(503, { code: "draining" }, { "retry-after": "3" }), json(200, { id: "r1" }));
+  const run = connect("s", { base }).send("Hello");
+  await pass(2_999);
+  assert.equal(network.requests.length, 1);
+  await pass(1);
+  assert.equal(await run, "r1");
 });
 
 test("a server that can't be reached is given up after six attempts", async () => {
@@ -109,16 +86,22 @@ test("a server that can't be reached is given up after six attempts", async () =
   assert.equal(network.requests.length, 6);
 });
 
-test("cancel goes over the open WebSocket", async () => {
+test("cancel means the run that the messages told of, also when it is tried again", async () => {
   const { session, socket } = await opened();
-  const done = session.cancel("r1");
-  const [{ request_id, ...frame }] = socket.sent;
-  assert.deepEqual(frame, { type: "cancel", run_id: "r1" });
-  socket.deliver({ type: "ack", request_id });
+  const queued = { type: "run_queued", run_id: "r2", number: 2, ahead: 1 };
+  socket.deliver({ type: "stream_start", id: "1-1", run_id: "r1" }, queued);
+  await settled();
+  network.answers.push(new TypeError("Failed to fetch"), json(202, {}));
+  const done = session.cancel();
+  await settled();
+  socket.deliver({ type: "stream_end", id: "1-2" }, { type: "stream_start", id: "2-1", run_id: "r2" });
+  await pass(250);
   await done;
+  const path = `${base}/sessions/s/runs/r1/cancel`;
+  assert.deepEqual(network.requests.map(({ url }) => url), [path, path]);
 });
 
-test("cancel without a run asks HTTP which one is in progress", async () => {
+test("cancel asks which run is in progress where messages did not tell", async () => {
   network.answers.push(json(200, { active_run: "r7" }), json(202, {}));
   await connect("s", { base }).cancel();
   assert.deepEqual(network.requests.map(({ url }) => url), [`${base}/sessions/s`, `${base}/sessions/s/runs/r7/cancel`]);
@@ -130,12 +113,11 @@ test("cancel without a run in progress does nothing", async () => {
   assert.equal(network.requests.length, 1);
 });
 
-test("commands of a closed session go over HTTP", async () => {
-  const { session, socket } = await opened();
+test("commands of a closed session still work", async () => {
+  const { session } = await opened();
   session.close();
   network.answers.push(json(202, { id: "r1" }));
   assert.equal(await session.send("Hello"), "r1");
-  assert.deepEqual(socket.sent, []);
 });
 
 test("a file is uploaded under its own name, and may then be named in a message", async () => {

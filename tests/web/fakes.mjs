@@ -16,7 +16,7 @@ export async function pass(milliseconds) {
   }
 }
 
-export const network = { sockets: [], requests: [], answers: [], refuses: false };
+export const network = { sockets: [], sources: [], requests: [], answers: [], refuses: false };
 
 export class FakeWebSocket {
   at = Date.now();
@@ -37,6 +37,7 @@ export class FakeWebSocket {
 
   deliver(...messages) {
     for (const message of messages) this.onmessage?.({ data: JSON.stringify(message) });
+    return this;
   }
 
   shut(code, reason = "") {
@@ -48,6 +49,38 @@ export class FakeWebSocket {
   }
 
   close() {
+    this.closed = true;
+  }
+}
+
+/** As a browser's, whose connection the test opens, breaks and refuses. */
+export class FakeEventSource {
+  readyState = 0;
+  closed = false;
+
+  constructor(url) {
+    this.url = String(url);
+    network.sources.push(this);
+  }
+
+  open() {
+    this.readyState = 1;
+    this.onopen?.({});
+    return this;
+  }
+
+  deliver(...messages) {
+    for (const message of messages) this.onmessage?.({ data: JSON.stringify(message), lastEventId: message.id ?? "" });
+  }
+
+  /** What a browser makes of a broken connection, and of anything but 200. */
+  fail(final) {
+    this.readyState = final ? 2 : 0;
+    this.onerror?.({});
+  }
+
+  close() {
+    this.readyState = 2;
     this.closed = true;
   }
 }
@@ -81,8 +114,8 @@ async function fakeFetch(url, init = {}) {
 }
 
 beforeEach(() => {
-  Object.assign(network, { sockets: [], requests: [], answers: [], refuses: false });
-  Object.assign(globalThis, { WebSocket: FakeWebSocket, fetch: fakeFetch });
+  Object.assign(network, { sockets: [], sources: [], requests: [], answers: [], refuses: false });
+  Object.assign(globalThis, { WebSocket: FakeWebSocket, EventSource: FakeEventSource, fetch: fakeFetch, sessionStorage: {} });
   mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"] });
 });
 

@@ -9,7 +9,7 @@ const delta = (id) => ({ type: "stream_delta", id, delta: id });
 const END = { type: "stream_end", id: "1-9", content: "" };
 
 /** Reads a session in the background into `got`, and says how it ended. */
-function reading(options = {}, id = "s") {
+async function reading(options = {}, id = "s") {
   const session = connect(id, { base, ...options });
   const reader = { session, got: [], ended: false, error: null };
   (async () => {
@@ -20,13 +20,14 @@ function reading(options = {}, id = "s") {
     }
     reader.ended = true;
   })();
+  await settled();
   return reader;
 }
 
 const last = (list) => list[list.length - 1];
 
 test("a session is followed over a WebSocket at its base, from the position asked for", async () => {
-  const reader = reading({ after: "2-7" }, "a/b");
+  const reader = await reading({ after: "2-7" }, "a/b");
   assert.equal(last(network.sockets).url, "ws://runcast.test/base/ws/sessions/a%2Fb?after=2-7");
   last(network.sockets).open();
   await settled();
@@ -37,7 +38,7 @@ test("a session is followed over a WebSocket at its base, from the position aske
 });
 
 test("a broken WebSocket is resumed after the last id, with growing pauses", async () => {
-  const reader = reading();
+  const reader = await reading();
   last(network.sockets).open();
   await settled();
   last(network.sockets).deliver(delta("1-1"), delta("1-2"));
@@ -55,7 +56,7 @@ test("a broken WebSocket is resumed after the last id, with growing pauses", asy
 
 test("pauses stop growing at ten seconds", async () => {
   network.refuses = true;
-  reading({ transport: "websocket" });
+  await reading({ transport: "websocket" });
   await pass(60_000);
   const pauses = network.sockets.slice(1).map(({ at }, index) => at - network.sockets[index].at);
   assert.ok(Math.max(...pauses) <= 10_250, `${pauses}`);
@@ -64,7 +65,7 @@ test("pauses stop growing at ten seconds", async () => {
 
 test("a message from the log makes pauses short again", async () => {
   network.refuses = true;
-  reading({ transport: "websocket" });
+  await reading({ transport: "websocket" });
   await pass(10_000);
   network.refuses = false;
   const refused = network.sockets.length;
@@ -78,7 +79,7 @@ test("a message from the log makes pauses short again", async () => {
 });
 
 test("a session that said nothing yet is resumed where it was caught up", async () => {
-  reading();
+  await reading();
   last(network.sockets).open();
   await settled();
   last(network.sockets).deliver({ type: "caught_up", position: "4-2" });
@@ -91,7 +92,7 @@ test("a WebSocket that fails before it opens gives way to SSE at once", async ()
   network.refuses = true;
   const sse = stream();
   network.answers.push(sse);
-  const reader = reading({ after: "0" });
+  const reader = await reading({ after: "0" });
   await settled();
   assert.equal(last(network.requests).url, `${base}/sessions/s/events?after=0`);
   sse.deliver(delta("1-1"));
@@ -99,63 +100,79 @@ test("a WebSocket that fails before it opens gives way to SSE at once", async ()
   assert.deepEqual(reader.got, ["1-1"]);
 });
 
-test("a WebSocket that does not open within four seconds gives way to SSE", async () => {
-  network.answers.push(stream());
-  reading();
-  await pass(3_999);
-  assert.equal(network.requests.length, 0);
-  await pass(1);
-  assert.equal(network.requests.length, 1);
-  assert.ok(network.sockets[0].closed);
-});
+for (const opens of [false, true]) {
+  test(`a WebSocket that ${opens ? "opens, then says" : "says"} nothing for 3.5 s gives way to SSE`, async () => {
+    network.answers.push(stream());
+    await reading();
+    if (opens) last(network.sockets).open();
+    await pass(3_499);
+    assert.equal(network.requests.length, 0);
+    await pass(1);
+    assert.equal(network.requests.length, 1);
+    assert.ok(network.sockets[0].closed);
+  });
+}
 
 test("a page without WebSockets uses SSE", async () => {
   globalThis.WebSocket = undefined;
   network.answers.push(stream());
-  reading();
+  await reading();
   await settled();
   assert.equal(network.requests.length, 1);
 });
 
-test("once SSE worked, no WebSocket is tried again", async () => {
+test("what worked is tried alone at first, and everything again when it fails", async () => {
   network.refuses = true;
-  const [first, second] = [stream(), stream()];
-  network.answers.push(first, second);
-  reading();
+  const [first, second, third] = [stream(), stream(), stream()];
+  network.answers.push(first, second, new TypeError("Failed to fetch"), third);
+  await reading();
+  first.deliver(delta("1-1"));
   await settled();
   first.end();
   await pass(250);
-  assert.equal(network.sockets.length, 1);
-  assert.equal(network.requests.length, 2);
+  assert.deepEqual([network.sockets.length, network.requests.length], [1, 2]);
+  second.deliver(delta("1-2"));
+  await settled();
+  second.end();
+  await pass(250);
+  assert.deepEqual([network.sockets.length, network.requests.length], [1, 3]);
+  await pass(500);
+  assert.deepEqual([network.sockets.length, network.requests.length], [2, 4]);
 });
 
 test("while neither worked, both are tried each time", async () => {
   network.refuses = true;
-  reading();
+  await reading();
   await pass(250);
   assert.equal(network.sockets.length, 2);
   assert.equal(network.requests.length, 2);
 });
 
-test("once a WebSocket opened, SSE is never tried", async () => {
-  reading();
-  last(network.sockets).open();
+test("a WebSocket that worked is tried alone at first, and left for SSE where it works no more", async () => {
+  const reader = await reading();
+  last(network.sockets).open().deliver(delta("1-1"));
   await settled();
   last(network.sockets).shut(1006);
   network.refuses = true;
-  await pass(5_000);
-  assert.ok(network.sockets.length > 3);
-  assert.equal(network.requests.length, 0);
+  const sse = stream();
+  network.answers.push(sse);
+  await pass(250);
+  assert.deepEqual([network.sockets.length, network.requests.length], [2, 0]);
+  await pass(500);
+  assert.match(last(network.requests).url, /after=1-1$/);
+  sse.deliver(delta("1-2"));
+  await settled();
+  assert.deepEqual(reader.got, ["1-1", "1-2"]);
 });
 
 for (const [code, name] of Object.entries({
   4004: "session_not_found",
-  4400: "bad_request",
+  4400: "bad_position",
   4401: "unauthenticated",
   4403: "forbidden_origin",
 })) {
   test(`close code ${code} is final`, async () => {
-    const reader = reading();
+    const reader = await reading();
     last(network.sockets).open();
     await settled();
     last(network.sockets).deliver(delta("1-1"));
@@ -166,20 +183,18 @@ for (const [code, name] of Object.entries({
   });
 }
 
-test("a final close says what the error before it said", async () => {
-  const reader = reading({ after: "x" });
-  last(network.sockets).open();
+test("an error that comes before a final close is given", async () => {
+  const reader = await reading({ after: "x" });
+  last(network.sockets).open().deliver({ type: "error", code: "bad_position", message: "not a position" });
+  last(network.sockets).shut(4400, "not a position");
   await settled();
-  last(network.sockets).deliver({ type: "error", code: "bad_position", message: "not a position" });
-  last(network.sockets).shut(4400);
-  await settled();
-  assert.equal(reader.error.code, "bad_position");
+  assert.deepEqual([reader.error.code, reader.error.message, reader.error.status], ["bad_position", "not a position", 4400]);
   assert.deepEqual(reader.got, ["error"]);
 });
 
 test("an HTTP refusal is final", async () => {
   network.answers.push(json(404, { code: "session_not_found", detail: "No such session" }));
-  const reader = reading({ transport: "sse" });
+  const reader = await reading({ transport: "sse" });
   await settled();
   assert.deepEqual([reader.error.code, reader.error.status], ["session_not_found", 404]);
 });
@@ -187,7 +202,7 @@ test("an HTTP refusal is final", async () => {
 for (const status of [408, 429, 500, 503]) {
   test(`HTTP ${status} is tried again, no sooner than asked`, async () => {
     network.answers.push(json(status, {}, { "retry-after": "3" }), stream());
-    const reader = reading({ transport: "sse" });
+    const reader = await reading({ transport: "sse" });
     await pass(2_999);
     assert.equal(network.requests.length, 1);
     await pass(1);
@@ -198,7 +213,7 @@ for (const status of [408, 429, 500, 503]) {
 
 test("an answer that is no event stream is tried again", async () => {
   network.answers.push(new Response("<p>Log in to the Wi-Fi</p>", { headers: { "content-type": "text/html" } }));
-  const reader = reading({ transport: "sse" });
+  const reader = await reading({ transport: "sse" });
   await pass(250);
   assert.equal(network.requests.length, 2);
   assert.deepEqual(reader.got, []);
@@ -206,7 +221,7 @@ test("an answer that is no event stream is tried again", async () => {
 
 test("204 ends it", async () => {
   network.answers.push(new Response(null, { status: 204 }));
-  const reader = reading({ run: "r", after: "1-9" });
+  const reader = await reading({ run: "r", after: "1-9" });
   await settled();
   assert.equal(reader.ended, true);
   assert.equal(reader.error, null);
@@ -215,7 +230,7 @@ test("204 ends it", async () => {
 test("one run is followed over SSE, up to its end", async () => {
   const sse = stream();
   network.answers.push(sse);
-  const reader = reading({ run: "r" });
+  const reader = await reading({ run: "r" });
   await settled();
   assert.equal(last(network.requests).url, `${base}/sessions/s/runs/r/events`);
   sse.deliver(delta("1-1"), { type: "error", code: "rate_limited", message: "not the end" }, END, delta("1-10"));
@@ -228,7 +243,7 @@ test("one run is followed over SSE, up to its end", async () => {
 test("a run stream that ends before its terminal is taken up again", async () => {
   const [first, second] = [stream(), stream()];
   network.answers.push(first, second);
-  const reader = reading({ run: "r" });
+  const reader = await reading({ run: "r" });
   await settled();
   first.deliver(delta("1-1"));
   first.write('data: {"type":"stream_delta","id":"1-2"');
@@ -243,7 +258,7 @@ test("a run stream that ends before its terminal is taken up again", async () =>
 test("the server's retry is the first pause", async () => {
   const sse = stream();
   network.answers.push(sse, stream());
-  reading({ transport: "sse" });
+  await reading({ transport: "sse" });
   await settled();
   sse.write("retry: 4000\n\n");
   sse.end();
@@ -256,7 +271,7 @@ test("the server's retry is the first pause", async () => {
 test("SSE that is silent for 45 s is dead; a comment is a sign of life", async () => {
   const sse = stream();
   network.answers.push(sse, stream());
-  reading({ transport: "sse" });
+  await reading({ transport: "sse" });
   await pass(44_000);
   sse.write(": ping\n\n");
   await pass(44_000);
@@ -279,16 +294,18 @@ test("a slow reader does not make SSE look silent", async () => {
 });
 
 test("a silent WebSocket is pinged, and given up without an answer", async () => {
-  const reader = reading();
-  last(network.sockets).open();
-  await pass(25_000);
+  const reader = await reading();
+  last(network.sockets).open().deliver(delta("1-1"));
+  await pass(20_000);
+  assert.deepEqual(last(network.sockets).sent, []);
+  await pass(2_000);
   assert.deepEqual(last(network.sockets).sent, [{ type: "ping" }]);
   last(network.sockets).deliver({ type: "pong" });
   await pass(44_000);
   assert.equal(network.sockets.length, 1);
-  await pass(10_000);
+  await pass(3_000);
   assert.equal(network.sockets.length, 2);
-  assert.deepEqual(reader.got, []);
+  assert.deepEqual(reader.got, ["1-1"]);
 });
 
 test("leaving the loop closes the WebSocket at once", async () => {
@@ -313,7 +330,7 @@ test("aborting ends the loop and the connection, whatever they wait for", async 
     for (const ready of [false, true]) {
       const stop = new AbortController();
       network.answers = [stream()];
-      const reader = reading({ transport, signal: stop.signal });
+      const reader = await reading({ transport, signal: stop.signal });
       if (ready && transport === "websocket") last(network.sockets).open();
       await settled();
       stop.abort();
@@ -326,7 +343,7 @@ test("aborting ends the loop and the connection, whatever they wait for", async 
 });
 
 test("a signal that was aborted before connects to nothing", async () => {
-  const reader = reading({ signal: AbortSignal.abort() });
+  const reader = await reading({ signal: AbortSignal.abort() });
   await settled();
   assert.equal(reader.ended, true);
   assert.equal(network.sockets.length, 0);
@@ -335,13 +352,14 @@ test("a signal that was aborted before connects to nothing", async () => {
 test("a dropped connection is resumed after what was given, and what was not given comes again", async () => {
   const session = connect("s", { base });
   const first = session.messages.next();
+  await settled();
   last(network.sockets).open();
   await settled();
   last(network.sockets).deliver(delta("1-1"), delta("1-2"));
   assert.equal((await first).value.id, "1-1");
   session.drop();
   const second = session.messages.next();
-  await pass(250);
+  await pass(300);
   assert.match(last(network.sockets).url, /\?after=1-1$/);
   last(network.sockets).open();
   await settled();
@@ -351,7 +369,7 @@ test("a dropped connection is resumed after what was given, and what was not giv
 
 test("states tell what is going on", async () => {
   const states = [];
-  const reader = reading({ onState: ({ state, transport, after }) => states.push([state, transport, after]) });
+  const reader = await reading({ onState: ({ state, transport, after }) => states.push([state, transport, after]) });
   last(network.sockets).open();
   await settled();
   last(network.sockets).deliver(delta("1-1"));
@@ -365,4 +383,61 @@ test("states tell what is going on", async () => {
     ["waiting", "websocket", "1-1"],
     ["closed", "websocket", "1-1"],
   ]);
+});
+
+test("a page that is further behind than four million characters does without the WebSocket until it has read them", async () => {
+  const session = connect("s", { base });
+  const first = session.messages.next();
+  await settled();
+  const long = "x".repeat(1_000_000);
+  for (let seq = 1; seq < 7; seq++) network.sockets[0].open().deliver({ type: "stream_delta", id: `1-${seq}`, delta: long });
+  assert.ok(network.sockets[0].closed);
+  assert.equal((await first).value.id, "1-1");
+  const got = [];
+  for (let seq = 2; seq < 7; seq++) got.push((await session.messages.next()).value.id);
+  assert.deepEqual(got, ["1-2", "1-3", "1-4", "1-5", "1-6"]);
+  const next = session.messages.next();
+  await pass(250);
+  assert.match(last(network.sockets).url, /after=1-6$/);
+  last(network.sockets).open().deliver(delta("1-7"));
+  assert.equal((await next).value.id, "1-7");
+});
+
+test("a gap is given, and resumed from only when something came after it", async () => {
+  const reader = await reading({ after: "1-1" });
+  const gap = { type: "gap", requested: "1-1", earliest: "7-9", latest: "8-1" };
+  last(network.sockets).open().deliver(gap);
+  await settled();
+  last(network.sockets).shut(1006);
+  await pass(250);
+  assert.match(last(network.sockets).url, /after=1-1$/);
+  last(network.sockets).open().deliver(gap, delta("7-9"));
+  await settled();
+  last(network.sockets).shut(1006);
+  await pass(250);
+  assert.match(last(network.sockets).url, /after=7-9$/);
+  assert.deepEqual(reader.got, ["gap", "gap", "7-9"]);
+});
+
+test("a session that is closed while its token is fetched opens nothing", async () => {
+  for (const transport of ["websocket", "sse", "eventsource"]) {
+    let give;
+    const token = () => new Promise((resolve) => (give = resolve));
+    const reader = await reading({ transport, token });
+    reader.session.close();
+    give("late");
+    await settled();
+    assert.deepEqual([reader.ended, reader.error, network.sockets.length, network.sources.length], [true, null, 0, 0]);
+  }
+});
+
+test("a session that is dropped while it connects tries again", async () => {
+  const reader = await reading({ transport: "websocket" });
+  reader.session.drop();
+  assert.ok(network.sockets[0].closed);
+  await pass(250);
+  assert.equal(network.sockets.length, 2);
+  last(network.sockets).open().deliver(delta("1-1"));
+  await settled();
+  assert.deepEqual(reader.got, ["1-1"]);
 });

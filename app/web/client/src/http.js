@@ -1,0 +1,50 @@
+/** The HTTP API, and what the server is shown by whoever calls. */
+
+import { RuncastError, unreachable } from "./error.js";
+
+/** @import {Access} from "../client.js" */
+
+/** @typedef {Omit<RequestInit, "body" | "headers"> & {body?: any, headers?: Record<string, string>}} Init  a body that is no form is sent as JSON */
+
+export const part = encodeURIComponent;
+
+const HOME = new URL(".", import.meta.url);
+
+/** @param {string} path relative to the base @param {Access} [access] @param {Init} [init] @returns {Promise<Response>} one with a 2xx */
+export async function call(path, access, { body, headers, ...init } = {}) {
+  const [token, ticket] = await credentials(access);
+  const shown = { ...headers };
+  if (token) shown.authorization = `Bearer ${token}`;
+  if (body && !(body instanceof FormData)) {
+    shown["content-type"] = "application/json";
+    body = JSON.stringify(body);
+  }
+  const response = await fetch(locate(path, access, ticket), { ...init, body, headers: shown }).catch((reason) => {
+    throw unreachable(reason.message);
+  });
+  if (response.ok) return response;
+  const { status } = response;
+  const { code = `http_${status}`, detail = code } = await response.json().catch(() => ({}));
+  const final = !/408|429|5\d\d/.test(`${status}`);
+  throw new RuncastError(code, detail, { final, status, wait: Number(response.headers.get("retry-after")) * 1_000 || 0 });
+}
+
+/** @param {string} path @param {Access} [access] @param {Init} [init] @returns {Promise<any>} the answer's JSON, null if it has no body */
+export async function request(path, access, init) {
+  const response = await call(path, access, init);
+  return response.status === 204 ? null : response.json();
+}
+
+/** The token, or else the ticket. A function is asked anew. @param {Access} [access] @returns {Promise<[token?: string, ticket?: string]>} */
+export async function credentials({ token, ticket } = {}) {
+  const given = token ?? ticket;
+  const shown = typeof given === "function" ? await given() : given;
+  return token ? [shown] : [, shown];
+}
+
+/** @param {string} path @param {Access} [access] @param {string} [ticket] */
+export function locate(path, { base = HOME } = {}, ticket) {
+  const url = new URL(path, new URL(String(base).replace(/\/*$/, "/"), globalThis.location?.href));
+  if (ticket) url.searchParams.set("ticket", ticket);
+  return url;
+}

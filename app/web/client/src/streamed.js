@@ -1,0 +1,37 @@
+/** Following over SSE, read with fetch: it can set headers, and see why it is refused. */
+
+import { call } from "./http.js";
+import { sseParser } from "./sse.js";
+import { SILENCE } from "./patience.js";
+
+/** @import {Line} from "./line.js" */
+/** @import {Loose} from "./messages.js" */
+
+/** @param {Line} line @param {AbortSignal} cut @returns {AsyncGenerator<Loose, void>} the messages of one connection */
+export async function* overFetch(line, cut) {
+  /** @template T @param {Promise<T>} answer */
+  const within = (answer) => {
+    const timer = setTimeout(line.drop, SILENCE);
+    return answer.finally(() => clearTimeout(timer));
+  };
+  const body = await within(eventStream(line, cut));
+  if (!body) return;
+  line.tell("open");
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const parse = sseParser();
+  for (;;) {
+    const { done, value } = await within(reader.read());
+    if (done) return;
+    for (const { data, retry } of parse(value)) {
+      if (retry) line.delay = retry;
+      if (data) yield JSON.parse(data);
+    }
+  }
+}
+
+/** @param {Line} line @param {AbortSignal} signal @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>> | null>} null if it has ended: 204 */
+export async function eventStream(line, signal) {
+  const { body } = await call(line.query(line.events), line.options, { signal, cache: "no-store" });
+  if (!body) line.close();
+  return body;
+}

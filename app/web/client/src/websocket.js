@@ -1,0 +1,48 @@
+/** Following over a WebSocket. */
+
+import { RuncastError, unreachable } from "./error.js";
+import { credentials, locate } from "./http.js";
+import { inbox } from "./inbox.js";
+import { GIVE_UP, LOOK, PING } from "./patience.js";
+
+/** @import {Line} from "./line.js" */
+/** @import {Loose} from "./messages.js" */
+
+/** @type {Record<number, string>} */
+const FINAL = { 4004: "session_not_found", 4400: "bad_position", 4401: "unauthenticated", 4403: "forbidden_origin" };
+
+/** @param {Line} line @param {AbortSignal} cut @returns {AsyncGenerator<Loose, void>} the messages of one connection */
+export async function* overWebSocket(line, cut) {
+  const [token, ticket] = await credentials(line.options);
+  if (cut.aborted) return;
+  const url = locate(`ws/${line.query(line.path)}`, line.options, ticket);
+  url.protocol = url.protocol.replace("http", "ws");
+  const socket = new WebSocket(url, token ? ["runcast.v1", `bearer.${token}`] : []);
+  let closed = /** @type {Partial<CloseEvent>} */ ({});
+  let patience = 0;
+  let quiet = 0;
+  const { push, end, messages } = inbox(cut, () => {
+    clearInterval(watch);
+    socket.close();
+  });
+  const watch = setInterval(() => {
+    quiet++;
+    if (quiet > patience) end();
+    else if (quiet >= PING) socket.send('{"type":"ping"}');
+  }, LOOK);
+  socket.onopen = () => line.tell("open");
+  socket.onmessage = ({ data }) => {
+    patience = GIVE_UP;
+    quiet = 0;
+    push(data);
+  };
+  socket.onclose = (event) => {
+    closed = event;
+    end();
+  };
+
+  for await (const message of messages) if (message.type !== "pong") yield message;
+  const { code = 0, reason = "" } = closed;
+  if (code in FINAL) throw new RuncastError(FINAL[code], reason, { status: code });
+  if (!patience) throw unreachable("No WebSocket");
+}
