@@ -22,9 +22,11 @@ _TRIMMED: Final = b"\x02"
 _SEQ_BYTES: Final = 8
 
 
-def encode_archive(events: Sequence[Event]) -> bytes:
-    """Encode a whole log. CPU-bound: run it in a thread when the log may be long."""
-    return _WHOLE + _pack(events)
+def encode_archive(events: Sequence[Event], first_seq: int = 1) -> bytes:
+    """Encode a log, or what is left of one from `first_seq` on. CPU-bound: run it in a thread if it may be long."""
+    if first_seq == 1:
+        return _WHOLE + _pack(events)
+    return _TRIMMED + first_seq.to_bytes(_SEQ_BYTES, "big") + _pack(events)
 
 
 def trim_archive(data: bytes) -> bytes:
@@ -34,7 +36,7 @@ def trim_archive(data: bytes) -> bytes:
         StoreUnavailable: as `decode_archive`.
     """
     first_seq, events = decode_archive(data)
-    return _TRIMMED + (first_seq + len(events) - 1).to_bytes(_SEQ_BYTES, "big") + _pack(events[-1:])
+    return encode_archive(events[-1:], first_seq + len(events) - 1)
 
 
 def decode_archive(data: bytes) -> tuple[int, list[Event]]:

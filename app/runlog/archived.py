@@ -110,23 +110,33 @@ class ArchivedLog:
         await self._live.close()
 
     async def _move(self, run_id: str) -> None:
-        events = await self._read_whole(run_id)
+        first_seq, events = await self._read_whole(run_id)
         if events:
-            await self._archive.put_archive(run_id, await asyncio.to_thread(encode_archive, events))
+            body = await asyncio.to_thread(encode_archive, events, first_seq)
+            await self._archive.put_archive(run_id, body)
             self._seen_live.discard(run_id)
             self._epoch += 1
             await self._live.drop(run_id)
 
-    async def _read_whole(self, run_id: str) -> list[Event]:
+    async def _read_whole(self, run_id: str) -> tuple[int, list[Event]]:
+        """All that there is of a closed log, and the seq that it begins with: not 1 if something of it was lost."""
+        first_seq = await self._first(run_id)
         events: list[Event] = []
         while True:
-            page = await self._live.read(run_id, len(events), _PAGE)
+            page = await self._live.read(run_id, first_seq - 1 + len(events), _PAGE)
             if page.tail and not page.closed:
                 raise ValueError(f"the log of run {run_id} is open")
             events += [entry.event for entry in page.entries]
-            if len(events) == page.tail:
-                return events
+            if first_seq - 1 + len(events) == page.tail:
+                return first_seq, events
             await asyncio.sleep(0)
+
+    async def _first(self, run_id: str) -> int:
+        try:
+            await self._live.read(run_id, 0, 1)
+        except Gap as gap:
+            return gap.earliest
+        return 1
 
     async def _read_live(self, run_id: str, after: int, limit: int) -> Page | None:
         """What the live log answers, or None if it holds nothing of this run."""

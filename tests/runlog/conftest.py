@@ -14,9 +14,9 @@ from app.runlog.base import RunLog
 from app.runlog.memory import MemoryLog
 from app.runlog.redis.log import RedisLog
 from app.runlog.sqlite import SqliteLog
-from tests.runlog.servers import debians_redis, valkey
+from tests.runlog.servers import debians_redis, start_server, valkey
 
-__all__ = ["debians_redis", "valkey"]
+__all__ = ["debians_redis", "start_server", "valkey"]
 
 whole = st.integers(-(2**63), 2**64 - 1)
 json_values = st.recursive(

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -48,7 +48,7 @@ class KeyServer:
         self._process = subprocess.Popen(self._command, stdout=out, stderr=out)
         out.close()
         until = time.monotonic() + 10
-        while self._ask("PING") != b"+PONG\r\n":
+        while not self._ask("PING").startswith((b"+PONG", b"-NOAUTH")):
             assert time.monotonic() < until, (self._folder / "log").read_text()
             assert self._process.poll() is None, (self._folder / "log").read_text()
             time.sleep(0.01)
@@ -99,3 +99,17 @@ def debians_redis() -> Iterator[KeyServer]:
     server = KeyServer(REDIS)
     yield server
     server.remove()
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., KeyServer]]:
+    """Starts servers of the test's own, with the options of the command line that it is given."""
+    started: list[KeyServer] = []
+
+    def start(kind: str = VALKEY, *options: str) -> KeyServer:
+        started.append(KeyServer(kind, *options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.remove()

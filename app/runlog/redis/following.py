@@ -8,6 +8,7 @@ pipeline, and at once after a connection was lost or a message did not follow fr
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -26,12 +27,12 @@ from app.runlog.windows import Windows
 
 log = structlog.get_logger()
 
-LOOK_EVERY: Final = 1.5
+LOOK_EVERY: Final = 1.25
 _GRACE: Final = 5 / 3
 """How many intervals a lost log has before its followers are told: its writer may close it meanwhile."""
 
-_IDLE: Final = 10.0
-"""Seconds after which a run that nobody waits on is not heard of any more."""
+_IDLE: Final = 7
+"""How many intervals after which a run that nobody waits on is not heard of any more."""
 
 
 @frozen
@@ -165,13 +166,16 @@ class Following:
 
     def _tidy(self) -> None:
         now = self._loop.time()
-        idle = [run_id for run_id in self._windows.idle() if now - self._followed.get(run_id, 0) > _IDLE]
+        idle = [run_id for run_id in self._windows.idle() if self._is_idle(run_id, now)]
         gone = [run_id for run_id in self._followed if self._windows.get(run_id) is None]
         for run_id in idle + gone:
             if self._followed.pop(run_id, None) is not None:
                 self._shard_of(run_id).subscriber.unsubscribe(self._names.channel(run_id))
             if run_id not in self._authorship.places:
                 self._windows.drop(run_id)
+
+    def _is_idle(self, run_id: str, now: float) -> bool:
+        return now - self._followed.get(run_id, -math.inf) > _IDLE * self._look_every
 
     async def _look_at(self, places: Sequence[tuple[str, Place]]) -> None:
         looks = (self._look(run_id, place) for run_id, place in places)

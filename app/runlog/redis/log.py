@@ -19,10 +19,11 @@ from app.runlog.codec import encode_segment, parse, restore
 from app.runlog.redis.authorship import Append, Authorship
 from app.runlog.redis.following import LOOK_EVERY, Following
 from app.runlog.redis.names import Names
-from app.runlog.redis.pipe import TIMEOUT
+from app.runlog.redis.pipe import PATIENCE, TIMEOUT, Pipe
 from app.runlog.redis.scripts import APPEND, DROP, PAGE
 from app.runlog.redis.server import Command, Server
 from app.runlog.redis.shard import Shard
+from app.runlog.redis.subscriber import Subscriber
 from app.runlog.single_flight import SingleFlight
 from app.runlog.windows import Windows
 
@@ -45,6 +46,7 @@ class RedisLog:
             that can be appended to it then is what closes it (see Lost); if that is not done, its readers wait.
         look_every: seconds between the looks that find what was missed or lost; the latter takes up to three.
         timeout: seconds after which a pipeline is sent again.
+        patience: seconds for which a command is tried.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class RedisLog:
         measures: Measures | None = None,
         look_every: float = LOOK_EVERY,
         timeout: float = TIMEOUT,
+        patience: float = PATIENCE,
     ) -> None:
         self._names = Names(prefix)
         self._ttls = round(open_ttl * 1000), round(closed_ttl * 1000)
@@ -70,7 +73,13 @@ class RedisLog:
         channel = self._names.writer(self._authorship.name)
         observe = (measures or Measures()).commits.observe
         self._shards = [
-            Shard.open(server, channel, self._hear, self._following.hurry, observe, timeout) for server in servers
+            Shard(
+                server,
+                Pipe(server, patience=patience, timeout=timeout, observe=observe),
+                Pipe(server, patience=patience, timeout=timeout),
+                Subscriber(server, [channel], self._hear, self._following.hurry),
+            )
+            for server in servers
         ]
 
     @classmethod

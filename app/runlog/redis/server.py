@@ -137,13 +137,14 @@ class Server:
                 await wire.close()
         except (RedisError, OSError) as error:
             raise ConfigurationError(f"the server {self.name} can't be used: {error}") from error
-        self._judge(info)
+        self.judge(info)
 
-    def _judge(self, info: dict[str, str]) -> None:
+    def judge(self, info: dict[str, str]) -> None:
+        """As `inspect`, by what the server says of itself."""
         version = info.get("redis_version", "0")
         if "valkey_version" not in info and int(version.split(".")[0]) < _OLDEST_REDIS:
             raise ConfigurationError(f"{self.name} is Redis {version}; Redis 7 or newer, or any Valkey, is needed")
-        if info.get("redis_mode") == "cluster":
+        if info.get("cluster_enabled") == "1":
             raise ConfigurationError(
                 f"{self.name} is a node of a cluster; name several servers that are none, and runs are spread over them"
             )

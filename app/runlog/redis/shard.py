@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from hashlib import blake2b
 
 from attrs import frozen
@@ -21,33 +20,6 @@ class Shard:
     writer: Pipe
     reader: Pipe
     subscriber: Subscriber
-
-    @classmethod
-    def open(
-        cls,
-        server: Server,
-        channel: str,
-        heard: Callable[[str, bytes], None],
-        connected: Callable[[], None],
-        observe: Callable[[float], None],
-        timeout: float,
-    ) -> Shard:
-        """Begin to connect.
-
-        Args:
-            server: whose connections these are.
-            channel: the one that is heard from the beginning.
-            heard: as of Subscriber.
-            connected: as of Subscriber.
-            observe: told the seconds that each pipeline of changes took.
-            timeout: as of Pipe.
-        """
-        return cls(
-            server,
-            Pipe(server, timeout=timeout, observe=observe),
-            Pipe(server, timeout=timeout),
-            Subscriber(server, [channel], heard, connected),
-        )
 
     async def stop(self) -> None:
         """Finish what was begun and hang up."""
