@@ -1,8 +1,8 @@
 """Whatever goes over a test's connections is held against openapi/messages.json, as the tests themselves see it.
 
 The libraries that tests talk through are watched, so that no test has to ask for it: websockets, httpx-sse, httpx for
-pages of logs, and the WebSockets of browsers. Frames that are wrong on purpose are counted, not condemned: the server
-has to refuse those, and only those.
+pages of logs, and the WebSockets of browsers; and the dialect, where the gateway is in the test's own process. Frames
+that are wrong on purpose are counted, not condemned: the server has to refuse those, and only those.
 """
 
 import json
@@ -21,6 +21,7 @@ import jsonschema_rs
 import msgspec
 from websockets.asyncio.client import ClientConnection
 
+from app.dialects import native
 from app.errors import Refusal
 from app.transports.json_text import decode
 
@@ -98,9 +99,21 @@ def follow(url: str) -> Talk | None:
 
 def watch_libraries() -> None:
     """From now on, check everything that goes through them."""
+    _watch_the_dialect()
     _watch_websockets()
     _watch_server_sent_events()
     _watch_logs()
+
+
+def _watch_the_dialect() -> None:
+    """For tests that have the gateway in their own process."""
+    encode = native.encode
+
+    def encode_checked(message: Any) -> bytes:
+        check("ServerMessage", msgspec.json.decode(text := encode(message)))
+        return text
+
+    native.encode = encode_checked
 
 
 def _watch_websockets() -> None:

@@ -89,28 +89,24 @@ _COMMANDS: Final = {
 }
 
 
-def asyncapi_document(version: str, base_path: str = "", host: str = "localhost:8000", protocol: str = "ws") -> Any:
-    """The document, as JSON values.
+def asyncapi_document(version: str, base_path: str = "") -> dict[str, Any]:
+    """The document, as JSON values, of a server at the default address.
 
     Args:
         version: of this server.
         base_path: what all routes are under.
-        host: where this server is, with its port.
-        protocol: `ws` or `wss`.
     """
     schemas = definitions("#/components/schemas/")
-    web = "https" if protocol == "wss" else "http"
-    return {
+    document = {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Runcast",
             "version": version,
             "description": _ABOUT,
             "license": {"name": "MIT"},
-            "externalDocs": {"description": "Everything else", "url": f"{web}://{host}{base_path}/schema"},
         },
         "defaultContentType": "application/json",
-        "servers": {"gateway": _server(base_path, host, protocol)},
+        "servers": {"gateway": _server(base_path)},
         "channels": {"session": _channel(schemas)},
         "operations": _operations(schemas),
         "components": {
@@ -119,13 +115,26 @@ def asyncapi_document(version: str, base_path: str = "", host: str = "localhost:
             "correlationIds": {"request": {"location": "$message.payload#/request_id", "description": _CORRELATION}},
         },
     }
+    return at_server(document, "localhost:8000", secure=False)
 
 
-def _server(base_path: str, host: str, protocol: str) -> dict[str, Any]:
+def at_server(document: dict[str, Any], host: str, *, secure: bool) -> dict[str, Any]:
+    """The document of the same server at another address.
+
+    Args:
+        document: is left as it was.
+        host: with its port, if that is another than the protocol's.
+        secure: whether it is reached over TLS.
+    """
+    gateway = document["servers"]["gateway"] | {"host": host, "protocol": "wss" if secure else "ws"}
+    page = f"{'https' if secure else 'http'}://{host}{gateway.get('pathname', '')}/schema"
+    info = document["info"] | {"externalDocs": {"description": "Everything else", "url": page}}
+    return document | {"info": info, "servers": {"gateway": gateway}}
+
+
+def _server(base_path: str) -> dict[str, Any]:
     return {
-        "host": host,
         **({"pathname": base_path} if base_path else {}),
-        "protocol": protocol,
         "description": "This gateway. Where it asks who calls, any one of the schemes will do.",
         "security": [_to(f"components/securitySchemes/{name}") for name in _SECURITY],
     }

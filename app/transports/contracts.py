@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.router import Router
 
-from app.transports.asyncapi import asyncapi_document
+from app.transports.asyncapi import asyncapi_document, at_server
 from app.transports.auth.authenticator import OPEN
 from app.transports.message_schemas import message_schemas
 from app.transports.pages import page_headers
@@ -52,20 +52,14 @@ def contracts_router(version: str, base_path: str, contents: Contents) -> Router
 
 
 def _contracts(version: str, base_path: str) -> list[HTTPRouteHandler]:
-    @lru_cache(maxsize=16)
-    def described(host: str, protocol: str) -> bytes:
-        return msgspec.json.encode(asyncapi_document(version, base_path, host, protocol))
-
-    @lru_cache(maxsize=1)
-    def messages() -> bytes:
-        return msgspec.json.encode(message_schemas(version))
+    document = cache(partial(asyncapi_document, version, base_path))
+    messages = cache(lambda: msgspec.json.encode(message_schemas(version)))
 
     @get("/asyncapi.json", name="asyncapi.json")
     async def asyncapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The AsyncAPI document; its server is this one, as the caller named it."""
-        protocol = "wss" if request.url.scheme == "https" else "ws"
-        body = described(request.url.netloc, protocol)
-        return Response(body, media_type="application/vnd.aai.asyncapi+json")
+        here = at_server(document(), request.url.netloc, secure=request.url.scheme == "https")
+        return Response(msgspec.json.encode(here), media_type="application/vnd.aai.asyncapi+json")
 
     @get("/messages.json", name="messages.json")
     async def messages_json() -> Response[bytes]:

@@ -64,4 +64,7 @@ def definitions(at: str) -> dict[str, Any]:
     found = creator.schema_registry.generate_components_schemas()
     text = msgspec.json.encode({name: found[name].to_schema() for name in sorted(found)})
     schemas: dict[str, Any] = msgspec.json.decode(text.replace(f'"{_LITESTARS}'.encode(), f'"{at}'.encode()))
+    for schema in schemas.values():
+        if "type" in (properties := schema.get("properties", {})):  # first, as on the wire, also where it is inherited
+            schema["properties"] = {"type": properties["type"]} | properties
     return schemas
