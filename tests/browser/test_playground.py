@@ -130,12 +130,15 @@ def test_the_glitch_button_breaks_the_connection_and_it_comes_back(api, open_tab
 def test_switching_the_transport_in_the_middle_is_exact(api, open_tab):
     tab = open_tab()
     tab.send("/length 200 /rate 100 Hello")
-    for received, transport in ((20, "sse"), (60, "websocket"), (100, "sse")):
+    for received, transport in ((20, "sse"), (60, "websocket"), (100, "eventsource")):
         tab.has_received(received)
         tab.page.select_option("#transport", transport)
     tab.has_checked(1)
-    expect(tab.page.locator("#state")).to_have_attribute("data-transport", "sse")
+    expect(tab.page.locator("#state")).to_have_attribute("data-transport", "eventsource")
     tab.is_exact(api)
+    came = [frame for frame in tab.frames() if frame["direction"] == "in"]
+    assert {frame["via"] for frame in came} == {"websocket", "sse"}
+    assert came[-1]["type"] == "stream_end"
 
 
 def test_without_websockets_the_page_falls_back_to_sse(api, open_tab):

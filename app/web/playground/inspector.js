@@ -124,10 +124,10 @@ function Row({ frame, chosen: mine }) {
 function Detail() {
   const frame = chosen.value;
   if (!frame) return null;
-  const { id, direction, via, size, delay, text } = frame;
+  const { direction, via, size, delay, text } = frame;
   return html`<div id="frame" role="region" aria-label="The chosen frame">
     <p class="row quiet">
-      <span>${direction === "in" ? "received" : "sent"} by ${via}${id ? `, id ${id}` : ""}, ${size} bytes, ${timed(delay)}</span>
+      <span>${direction === "in" ? "received" : "sent"} by ${via}, ${size} bytes, ${timed(delay)}</span>
       <button type="button" onClick=${() => navigator.clipboard?.writeText(text)}>Copy</button>
       <button type="button" class="plain" aria-label="Close" onClick=${() => (chosen.value = null)}>×</button>
     </p>

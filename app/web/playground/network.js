@@ -3,7 +3,7 @@
 import { html } from "../html.js";
 import { connection, drawn, proof, sessionId } from "./state.js";
 
-const TRANSPORTS = { auto: "Auto", websocket: "WebSocket", sse: "SSE" };
+const TRANSPORTS = { auto: "Auto", websocket: "WebSocket", sse: "SSE", eventsource: "EventSource" };
 const LATENCIES = { 0: "No delay", 100: "100 ms late", 500: "0.5 s late", 2000: "2 s late" };
 
 export const named = (transport) => TRANSPORTS[transport] ?? transport;
