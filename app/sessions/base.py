@@ -227,7 +227,11 @@ class Listing(Generic[T]):
 
 
 class SessionStore(Protocol):
-    """Sessions and runs. A session is always looked up by (principal, id) (P6.3); runs through their session."""
+    """Sessions and runs. A session is always looked up by (principal, id) (P6.3); runs through their session.
+
+    Every method raises StoreUnavailable when the storage fails. What was asked for may then have been carried out all
+    the same, when only the answer was lost; the same call again is harmless, and gives the answer of the first.
+    """
 
     async def create_session(self, session: Session) -> None:
         """Keep a new session."""
@@ -306,7 +310,7 @@ class SessionStore(Protocol):
         """The session's runs that wait, in the order in which they will start."""
 
     async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
-        """Decide how a run ended, if nobody has yet: None when it had ended before, and nothing was changed.
+        """Decide how a run ended, if nobody has yet: None when it had ended otherwise, and nothing was changed.
 
         Unless `promote` is False or the session is deleted, its first waiting run is running when this returns, if no
         other is.

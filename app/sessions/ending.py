@@ -12,7 +12,7 @@ from app.errors import RunNotFound
 from app.sessions.base import Ended, Outcome, Run, RunStatus
 from app.sessions.rows import RUN_COLUMNS, of_outcome, to_run
 from app.sessions.starting import active_runs
-from app.sessions.tables import active, archives, queued, runs, sessions
+from app.sessions.tables import active, archives, queued, running, runs, sessions
 
 
 async def finish_run(connection: AsyncConnection, run_id: str, outcome: Outcome, *, promote: bool) -> Ended | None:
@@ -21,14 +21,28 @@ async def finish_run(connection: AsyncConnection, run_id: str, outcome: Outcome,
     locked = select(sessions.c.id, sessions.c.deleted_at).join(runs).where(runs.c.id == run_id)
     session = (await connection.execute(locked.with_for_update(of=sessions))).one_or_none()
     ended = await connection.execute(update(runs).where(runs.c.id == run_id, active).values(of_outcome(outcome)))
-    if session is None or ended.rowcount == 0:
+    if session is None:
         return None
+    if ended.rowcount == 0:
+        return await _ended_before(connection, session.id, run_id, outcome, promote=promote)
     changes: dict[str, Any] = {"updated_at": outcome.at}
     if outcome.state is not None:
         changes["state"] = outcome.state
     await connection.execute(update(sessions).where(sessions.c.id == session.id).values(changes))
     promote = promote and session.deleted_at is None
     return Ended(await _promote(connection, session.id, outcome.at) if promote else None)
+
+
+async def _ended_before(
+    connection: AsyncConnection, session_id: str, run_id: str, outcome: Outcome, *, promote: bool
+) -> Ended | None:
+    """The answer to a run's very outcome once more: the transaction was committed, and nobody heard of it."""
+    kept_as = (runs.c.terminal == outcome.terminal, runs.c.ended_at == outcome.at, runs.c.last_seq == outcome.last_seq)
+    if await connection.scalar(select(runs.c.id).where(runs.c.id == run_id, *kept_as)) is None:
+        return None
+    begun = select(*RUN_COLUMNS).where(runs.c.session_id == session_id, running, runs.c.started_at == outcome.at)
+    row = (await connection.execute(begun)).one_or_none() if promote else None
+    return Ended(to_run(row) if row else None)
 
 
 async def _promote(connection: AsyncConnection, session_id: str, at: datetime) -> Run | None:

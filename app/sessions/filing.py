@@ -18,7 +18,7 @@ async def add_file(connection: AsyncConnection, file: StoredFile, *, most_files:
     if await connection.scalar(locked) is None:
         raise SessionNotFound("no such session")
     held = select(func.count().label("number"), func.coalesce(func.sum(files.c.size), 0).label("size"))
-    row = (await connection.execute(held.where(files.c.session_id == file.session_id))).one()
+    row = (await connection.execute(held.where(files.c.session_id == file.session_id, files.c.id != file.id))).one()
     if row.number >= most_files:
         raise TooLarge(f"a session has at most {most_files} files")
     if row.size + file.size > most_bytes:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, insert, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.inspection import inspect
@@ -66,7 +67,11 @@ class SqlSessionStore(SessionStore):
         self._database = database
 
     async def create_session(self, session: Session) -> None:
-        await self._database.write(AsyncConnection.execute, insert(sessions).values(of_session(session)))
+        try:
+            await self._database.write(AsyncConnection.execute, insert(sessions).values(of_session(session)))
+        except IntegrityError:
+            if await self.get_session(session.principal, session.id) != session:  # else its commit was not heard of
+                raise
 
     async def get_session(self, principal: str, session_id: str) -> Session | None:
         rows = await self._database.read(_sessions_of(principal).where(sessions.c.id == session_id))
@@ -81,7 +86,9 @@ class SqlSessionStore(SessionStore):
         return page([to_session(row) for row in rows], limit, lambda session: (session.created_at, session.id))
 
     async def delete_session(self, principal: str, session_id: str, at: datetime) -> bool:
-        found = update(sessions).where(sessions.c.principal == principal, sessions.c.id == session_id, kept)
+        # By the very same call, too: its commit may not have been heard of.
+        markable = or_(kept, sessions.c.deleted_at == at)
+        found = update(sessions).where(sessions.c.principal == principal, sessions.c.id == session_id, markable)
         return (await self._database.write(AsyncConnection.execute, found.values(deleted_at=at))).rowcount == 1
 
     async def deleted_sessions(self, before: datetime) -> Sequence[str]:
@@ -162,7 +169,11 @@ class SqlSessionStore(SessionStore):
         await self._database.write(AsyncConnection.execute, delete(files).where(files.c.id.in_(ids)))
 
     async def add_file(self, file: StoredFile, *, most_files: int, most_bytes: int) -> None:
-        await self._database.write(filing.add_file, file, most_files=most_files, most_bytes=most_bytes)
+        try:
+            await self._database.write(filing.add_file, file, most_files=most_files, most_bytes=most_bytes)
+        except IntegrityError:
+            if file not in await self.list_files(file.session_id):  # else its commit was not heard of
+                raise
 
     async def list_files(self, session_id: str) -> Sequence[StoredFile]:
         query = select(files).where(files.c.session_id == session_id).order_by(files.c.created_at, files.c.id)

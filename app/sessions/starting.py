@@ -29,9 +29,12 @@ async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -
     session = (await connection.execute(locked)).one_or_none()
     if session is None:
         raise SessionNotFound("no such session")
-    if new.idempotency_key is not None and (run := await _seen(connection, session_id, new)) is not None:
-        return Started(run=run, created=False)
+    seen = await _seen(connection, session_id, new) if new.idempotency_key is not None else None
+    if seen is not None and seen.id != new.id:
+        return Started(run=seen, created=False)
     line = await _line(connection, session_id)
+    if line.holds(new.id):  # this transaction was committed before, and nobody heard of it
+        return await _started(connection, session_id, new, line.running)
     _admit(line, new)
     number = await _make_room(connection, line, new)
     status = RunStatus.QUEUED if line.active else RunStatus.RUNNING
@@ -43,13 +46,7 @@ async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -
     await connection.execute(update(sessions).where(sessions.c.id == session_id).values(title=title, updated_at=new.at))
     if not line.active:
         return Started(run=run, created=True)
-    waiting = waiting_in((await connection.execute(line_of(session_id))).all())
-    return Started(
-        run=run,
-        created=True,
-        waiting=tuple(each for each in waiting if each.number >= number),
-        interrupts=line.running if new.on_conflict == "interrupt" else None,
-    )
+    return _answer(run, new, line.running, waiting_in((await connection.execute(line_of(session_id))).all()))
 
 
 def line_of(session_id: str) -> Select[*tuple[Any, ...]]:
@@ -79,6 +76,21 @@ def title_of(content: str) -> str | None:
     return line or None
 
 
+async def _started(connection: AsyncConnection, session_id: str, new: NewRun, at_work: str | None) -> Started:
+    run = to_run((await connection.execute(select(*RUN_COLUMNS).where(runs.c.id == new.id))).one())
+    return _answer(run, new, at_work, waiting_in((await connection.execute(line_of(session_id))).all()))
+
+
+def _answer(run: Run, new: NewRun, at_work: str | None, waiting: Sequence[Waiting]) -> Started:
+    waits = run.status is RunStatus.QUEUED
+    return Started(
+        run=run,
+        created=True,
+        waiting=tuple(each for each in waiting if each.number >= run.number) if waits else (),
+        interrupts=at_work if waits and new.on_conflict == "interrupt" else None,
+    )
+
+
 async def _seen(connection: AsyncConnection, session_id: str, new: NewRun) -> Run | None:
     query = select(*RUN_COLUMNS, runs.c.body_hash).where(
         runs.c.session_id == session_id, runs.c.idempotency_key == new.idempotency_key
@@ -103,6 +115,10 @@ class _Line:
     @property
     def active(self) -> str | None:
         return self.running or (self.waiting[0].run_id if self.waiting else None)
+
+    def holds(self, run_id: str) -> bool:
+        """Whether the run is one of them."""
+        return run_id == self.running or any(run_id == each.run_id for each in self.waiting)
 
 
 async def _line(connection: AsyncConnection, session_id: str) -> _Line:

@@ -67,6 +67,13 @@ async def test_files_are_refused_over_their_number_or_their_bytes_together(store
     assert [file.id for file in await store.list_files("s")] == ["f1", "f2"]
 
 
+async def test_a_file_that_is_added_again_is_there_once(store: SessionStore) -> None:
+    await a_session(store)
+    for _ in range(2):
+        await add(store, a_file(), most_files=1)
+    assert await store.list_files("s") == [a_file()]
+
+
 async def test_of_many_uploads_at_once_so_many_are_kept_as_may(store: SessionStore, other_store: SessionStore) -> None:
     await a_session(store)
     stores = (store, other_store)

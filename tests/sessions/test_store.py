@@ -518,6 +518,49 @@ async def test_the_unfinished_runs_of_some_hosts_and_the_hosts_that_have_any(sto
     assert (ended.next.id, ended.next.host) == ("behind", "two")
 
 
+# Calls that are made again, since their answers were lost
+
+
+async def test_a_session_is_created_once_however_often_it_is_asked_for(store: SessionStore) -> None:
+    for _ in range(2):
+        await store.create_session(a_session())
+    with pytest.raises((IntegrityError, AssertionError)):
+        await store.create_session(a_session(principal="bob"))
+    assert await store.get_session("ann", "s") == a_session()
+
+
+@pytest.mark.parametrize("key", [None, "k"])
+async def test_a_start_that_is_repeated_gets_its_first_answer(store: SessionStore, key: str | None) -> None:
+    await store.create_session(a_session())
+    first = await store.start_run("s", a_run("r1", key=key))
+    assert await store.start_run("s", a_run("r1", key=key)) == first
+    waits = a_run("r2", key=key and "k2", on_conflict="queue")
+    interrupts = a_run("r3", key=key and "k3", on_conflict="interrupt")
+    for new in (waits, interrupts):
+        started = await store.start_run("s", new)
+        assert started.created
+        assert await store.start_run("s", new) == started
+    assert list(await store.run_numbers("s")) == [(1, "r1"), (2, "r3"), (3, "r2")]
+
+
+async def test_an_end_that_is_repeated_gets_its_first_answer(store: SessionStore) -> None:
+    await store.create_session(a_session())
+    for run_id in ("r1", "r2", "r3"):
+        await store.start_run("s", a_run(run_id, on_conflict="queue"))
+    first = await store.finish_run("r1", an_outcome())
+    assert first is not None
+    assert first.next is not None
+    assert await store.finish_run("r1", an_outcome()) == first
+    assert await store.finish_run("r1", an_outcome(at=AT + 9 * SECOND)) is None
+    assert await store.finish_run("r1", an_outcome(), promote=False) == Ended()
+    assert [waiting.run_id for waiting in await store.waiting_runs("s")] == ["r3"]
+
+
+async def test_a_deletion_that_is_repeated_gets_its_first_answer(store: SessionStore) -> None:
+    await store.create_session(a_session())
+    assert [await store.delete_session("ann", "s", at) for at in (AT, AT, AT + SECOND)] == [True, True, False]
+
+
 # Lists
 
 

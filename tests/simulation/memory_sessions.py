@@ -82,7 +82,7 @@ class MemorySessions(SessionStore):
     async def create_session(self, session: Session) -> None:
         def work() -> None:
             created, updated = _in_utc(session.created_at), _in_utc(session.updated_at)
-            assert session.id not in self._tables.sessions
+            assert self._tables.sessions.get(session.id, session) == session
             self._tables.sessions[session.id] = evolve(session, created_at=created, updated_at=updated)
             self._tables.states[session.id] = "{}"
 
@@ -111,8 +111,8 @@ class MemorySessions(SessionStore):
 
     async def delete_session(self, principal: str, session_id: str, at: datetime) -> bool:
         def work() -> bool:
-            found = self._tables.kept(session_id)
-            if found is None or found.principal != principal:
+            found = self._tables.sessions.get(session_id)
+            if found is None or found.principal != principal or self._tables.deleted.get(session_id, at) != at:
                 return False
             self._tables.deleted[session_id] = _in_utc(at)
             return True
@@ -154,9 +154,11 @@ class MemorySessions(SessionStore):
         session = tables.kept(session_id)
         if session is None:
             raise SessionNotFound("no such session")
-        if (seen := self._seen(session_id, new)) is not None:
+        if (seen := self._seen(session_id, new)) is not None and seen.id != new.id:
             return Started(seen, created=False)
         line = tables.line(session_id)
+        if any(each.id == new.id for each in line):
+            return self._answer(tables.runs[new.id].run, new, line)
         _admit(line, new)
         number = self._make_room(session_id, new)
         run = Run(
@@ -174,11 +176,16 @@ class MemorySessions(SessionStore):
         tables.runs[new.id] = Row(run, new)
         title = title_of(new.content) if session.title is None else session.title
         tables.sessions[session_id] = evolve(session, title=title, updated_at=new.at)
+        return self._answer(run, new, line)
+
+    def _answer(self, run: Run, new: NewRun, line: Sequence[Run]) -> Started:
+        if run.status is not RunStatus.QUEUED:
+            return Started(run, created=True)
         at_work = next((each.id for each in line if each.status is RunStatus.RUNNING), None)
         return Started(
             run,
             created=True,
-            waiting=tuple(each for each in tables.waiting(session_id) if each.number >= number),
+            waiting=tuple(each for each in self._tables.waiting(run.session_id) if each.number >= run.number),
             interrupts=at_work if new.on_conflict == "interrupt" else None,
         )
 
@@ -266,8 +273,10 @@ class MemorySessions(SessionStore):
 
     def _finish(self, run_id: str, outcome: Outcome, *, promote: bool) -> Ended | None:
         row = self._tables.runs.get(run_id)
-        if row is None or row.run.status not in ACTIVE:
+        if row is None:
             return None
+        if row.run.status not in ACTIVE:
+            return self._ended_before(row, outcome, promote=promote)
         row.run = evolve(
             row.run,
             status=outcome.status,
@@ -283,6 +292,13 @@ class MemorySessions(SessionStore):
             self._tables.states[session_id] = json.dumps(outcome.state)
         promote = promote and session_id not in self._tables.deleted
         return Ended(self._promote(session_id, outcome.at) if promote else None)
+
+    def _ended_before(self, row: Row, outcome: Outcome, *, promote: bool) -> Ended | None:
+        if (row.terminal, row.run.ended_at, row.run.last_seq) != (outcome.terminal, outcome.at, outcome.last_seq):
+            return None
+        active = self._tables.active(row.run.session_id) if promote else None
+        begun = active is not None and active.status is RunStatus.RUNNING and active.started_at == outcome.at
+        return Ended(active if begun else None)
 
     def _promote(self, session_id: str, at: datetime) -> Run | None:
         active = self._tables.active(session_id)
@@ -326,7 +342,7 @@ class MemorySessions(SessionStore):
         def work() -> None:
             if self._tables.kept(file.session_id) is None:
                 raise SessionNotFound("no such session")
-            held = self._tables.files_of(file.session_id)
+            held = [each for each in self._tables.files_of(file.session_id) if each.id != file.id]
             if len(held) >= most_files:
                 raise TooLarge(f"a session has at most {most_files} files")
             if sum(each.size for each in held) + file.size > most_bytes:
