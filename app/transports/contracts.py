@@ -55,14 +55,15 @@ def _contracts(version: str, base_path: str) -> list[HTTPRouteHandler]:
     document = cache(partial(asyncapi_document, version, base_path))
     messages = cache(lambda: msgspec.json.encode(message_schemas(version)))
 
-    @get("/asyncapi.json", name="asyncapi.json")
-    async def asyncapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
+    # In threads: the first call makes schemas of every class, which the loop should not wait for.
+    @get("/asyncapi.json", name="asyncapi.json", sync_to_thread=True)
+    def asyncapi_json(request: Request[Any, Any, Any]) -> Response[bytes]:
         """The AsyncAPI document; its server is this one, as the caller named it."""
         here = at_server(document(), request.url.netloc, secure=request.url.scheme == "https")
         return Response(msgspec.json.encode(here), media_type="application/vnd.aai.asyncapi+json")
 
-    @get("/messages.json", name="messages.json")
-    async def messages_json() -> Response[bytes]:
+    @get("/messages.json", name="messages.json", sync_to_thread=True)
+    def messages_json() -> Response[bytes]:
         """The JSON Schema of every message."""
         return Response(messages(), media_type="application/schema+json")
 

@@ -25,13 +25,16 @@ function kindOf(schema) {
   const members = schema.oneOf ?? schema.anyOf ?? schema.allOf;
   if (members) return members.flatMap((member, index) => (index ? [" or ", ...kindOf(member)] : kindOf(member)));
   if (Array.isArray(schema.type)) return [schema.type.join(" or ")];
-  if (schema.type === "array") return ["array of ", ...kindOf(schema.items)];
+  if (schema.type === "array") {
+    const items = kindOf(schema.items);
+    return items.length > 1 ? ["array of (", ...items, ")"] : ["array of ", ...items];
+  }
   return [schema.format ?? schema.type ?? "any JSON"];
 }
 
-function limitsOf({ minLength = 0, maxLength, maxItems, pattern }) {
+function limitsOf({ minLength, maxLength, maxItems, pattern }) {
   const limits = [];
-  if (maxLength) limits.push(`${minLength.toLocaleString("en")} to ${maxLength.toLocaleString("en")} characters`);
+  if (maxLength) limits.push(`${minLength ? `${minLength} to` : "up to"} ${maxLength.toLocaleString("en")} characters`);
   if (maxItems) limits.push(`up to ${maxItems}`);
   if (pattern) limits.push(`matches ${pattern}`);
   return limits.map((limit) => `, ${limit}`);
