@@ -1,5 +1,6 @@
 """Documents that must not fall behind the code."""
 
+import ast
 import re
 from pathlib import Path
 from urllib.parse import unquote
@@ -93,3 +94,33 @@ def test_the_makefile_has_every_target_that_a_page_names():
     named = {name for page in pages() for name in re.findall(r"(?:`|\$ )make ([a-z]+)\b", text_of(page))}
 
     assert {"run", "test", "lint"} <= named <= targets
+
+
+LEVELS = ("debug", "info", "warning", "error", "exception")
+LOG_TABLE = [
+    line.split("|")[1:3] for line in text_of("docs/how-to/monitoring.md").splitlines() if line.startswith("| `")
+]
+LOGGED = {name: level for names, level in LOG_TABLE for name in re.findall(r"`(\w+[._]\w+)`", names)}
+
+
+def log_lines():
+    """Every event that the code logs under a name that stands there, and at which level."""
+    for file in (ROOT / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+                continue
+            level, (event, *_) = node.func.attr.removeprefix("a"), node.args
+            if level in LEVELS and isinstance(event, ast.Constant) and " " not in str(event.value):
+                yield event.value, level.replace("exception", "error")
+
+
+def test_the_page_on_monitoring_has_every_event_of_the_log_at_its_level():
+    assert [line for line in log_lines() if line[1] not in LOGGED.get(line[0], "")] == []
+
+
+def test_the_page_on_monitoring_has_no_event_that_is_not_logged():
+    source = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "app").rglob("*.py"))
+    events = {name for name, level in LOGGED.items() if re.search("info|warning|error", level)}
+
+    assert len(events) > 25
+    assert [name for name in events if f'"{name}"' not in source] == []

@@ -145,7 +145,7 @@ async def test_a_tool_that_raises_fails_its_call_and_tells_nobody_why(provider, 
     provider.will_send("chat_tool.txt", "chat_text.txt")
     with capture_logs() as logged:
         events = await collect(agent(tools=[broken]), turn())
-    assert [(line["event"], type(line["exc_info"])) for line in logged] == [("tool_failed", ValueError)]
+    assert [(line["event"], type(line["exc_info"])) for line in logged] == [("tool.failed", ValueError)]
     ended = next(event for event in events if isinstance(event, ToolEvent))
     assert not ended.success
     assert "secret" not in f"{events} {provider.requests}"

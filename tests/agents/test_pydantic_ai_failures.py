@@ -102,7 +102,7 @@ async def test_bytes_that_are_no_json_are_an_error(provider, agent, collect, tur
     provider.will_reply(b"data: {nonsense\n\n")
     with capture_logs() as logged, pytest.raises(AgentError, match="could not be read"):
         await collect(agent(), turn())
-    assert [line["event"] for line in logged] == ["model_failed"]
+    assert [line["event"] for line in logged] == ["model.failed"]
 
 
 async def test_nobody_listening_is_an_error(collect, turn):

@@ -51,7 +51,7 @@ async def provider_error(error: Exception, model: str) -> AgentError:
     reason = reason or next((said for kind, said in _BY_KIND if isinstance(error, kind)), None)
     status = getattr(error, "status_code", None)
     if reason is None:
-        await _log.awarning("model_failed", model=model, exc_info=error)
+        await _log.awarning("model.failed", model=model, exc_info=error)
         reason = "the provider refused the request" if status else UNREADABLE
     code = f" (HTTP {status})" if status else ""
     return AgentError(f"{model}: {reason}{code}")

@@ -132,7 +132,7 @@ async def on_tool_error(_: RunContext[RunDeps], *, error: Exception, call: Any, 
     """
     if isinstance(error, AgentError | ToolRetryError):
         raise error
-    await _log.aerror("tool_failed", tool=call.tool_name, exc_info=error)
+    await _log.aerror("tool.failed", tool=call.tool_name, exc_info=error)
     raise ToolFailed(FAILED) from error
 
 
