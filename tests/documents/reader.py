@@ -65,42 +65,47 @@ class Reader:
         shown = iter(self._shell.stdout.readline, f"{DONE}\n")
         return "".join(line for line in shown if line or pytest.fail("the shell ended"))
 
-    def serve(self, agent: str = "demo") -> None:
-        """What `make run AGENT=...` does once everything is installed."""
+    @property
+    def url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    def serve(self, **settings: str) -> None:
+        """What `make run` does once everything is installed, with settings as in the environment."""
         self._stop()
-        command = ["serve", "--port", str(self.port), "--agent", agent]
-        self._server = self._open([sys.executable, "-m", "app", *command], stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "app", "serve", "--port", str(self.port)]
+        self._server = self._open(command, settings, stderr=subprocess.DEVNULL)
         assert self._server.stdout is not None
         assert LISTENING.search(self._server.stdout.readline())
 
     def log(self, session: str, run: str) -> list[Message]:
         """The whole log of a run that has ended."""
-        url = f"http://localhost:{self.port}/sessions/{session}/runs/{run}/log"
-        page = httpx.get(url, timeout=20).raise_for_status().json()
+        page = httpx.get(f"{self.url}/sessions/{session}/runs/{run}/log", timeout=20).raise_for_status().json()
         assert page["done"]
         return list(page["events"])
 
     def _type(self, line: str) -> None:
-        command, *words = shlex.split(line)
-        if command == "make":
-            assert words[0] == "run"
-            self.serve(*[word.removeprefix("AGENT=") for word in words[1:]])
+        words = shlex.split(line)
+        if "make" in words:
+            at = words.index("make")
+            assert words[at + 1] == "run"
+            given = [word.partition("=") for word in (*words[:at], *words[at + 2 :])]
+            self.serve(**{name.removeprefix("RUNCAST_").lower(): value for name, _, value in given if name != "EXTRA"})
         else:
-            assert (command, words[0]) == (".venv/bin/runcast", "tail")
-            self._tail(self.paste(f"echo {words[1]}").strip(), words[2:])
+            assert words[:2] == [".venv/bin/runcast", "tail"]
+            self._tail(self.paste(f"echo {words[2]}").strip(), words[3:])
 
     def _tail(self, session: str, options: list[str]) -> None:
         """Read along until the last run there is has ended."""
-        command = [sys.executable, "-m", "app", "tail", session, "--url", f"http://localhost:{self.port}", *options]
-        runs = httpx.get(f"http://localhost:{self.port}/sessions/{session}/runs").json()["items"]
+        command = [sys.executable, "-m", "app", "tail", session, "--url", self.url, *options]
+        runs = httpx.get(f"{self.url}/sessions/{session}/runs").json()["items"]
         tail = self._open(command)
         assert tail.stdout is not None
         while sum(line.startswith("-- ") for line in self.tailed) < len(runs):
             self.tailed.append(tail.stdout.readline() or pytest.fail("tail ended"))
         tail.terminate()
 
-    def _open(self, command: list[str], **pipes: int) -> subprocess.Popen[str]:
-        given = environment() | {"PYTHONPATH": str(ROOT)}
+    def _open(self, command: list[str], settings: dict[str, str] | None = None, **pipes: int) -> subprocess.Popen[str]:
+        given = environment(**(settings or {})) | {"PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(command, cwd=self.folder, env=given, stdout=subprocess.PIPE, text=True, **pipes)
         self._stack.enter_context(process)
         self._stack.callback(process.kill)

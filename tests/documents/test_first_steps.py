@@ -43,7 +43,7 @@ def test_the_readmes_agent_answers(reader: Reader, blocks: list[Block]) -> None:
     [agent] = blocks
     (reader.folder / "my_agent.py").write_text(agent.text, encoding="utf-8")
     [setting] = re.findall(r"`make run AGENT=(my_agent:\S+)`", readme)
-    reader.serve(setting)
+    reader.serve(agent=setting)
     [session] = re.findall(r"^S=.*$", readme, re.MULTILINE)
     [start] = re.findall(r"^R=.*$", readme, re.MULTILINE)
 

@@ -1,0 +1,49 @@
+"""docs/how-to/curl.md, pasted into a shell; what it shows is what came back, up to ids, times and words."""
+
+import json
+import re
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.documents.pages import Block
+from tests.documents.reader import Reader
+
+pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+ELLIPSIS = "…"
+
+
+def alike(shown: Any, said: Any) -> bool:
+    """Whether a JSON value is the one that is shown; `…` in a text stands for anything."""
+    match shown:
+        case dict():
+            return list(shown) == list(said) and all(alike(value, said[name]) for name, value in shown.items())
+        case list():
+            return len(shown) == len(said) and all(map(alike, shown, said))
+        case str() if ELLIPSIS in shown:
+            return matches(shown, said)
+        case _:
+            return bool(shown == said)
+
+
+def matches(shown: str, said: str) -> bool:
+    return re.fullmatch(".*".join(map(re.escape, shown.split(ELLIPSIS))), said, re.DOTALL) is not None
+
+
+@pytest.mark.executes("docs/how-to/curl.md")
+def test_every_command_answers_as_it_is_shown(reader: Reader, blocks: list[Block]) -> None:
+    reader.serve()
+    said = ""
+    for block in blocks:
+        where = f"{block.page}:{block.line}"
+        if block.language == "sh":
+            said = reader.paste(block.text)
+        elif block.language == "json":
+            assert alike(json.loads(block.text), json.loads(said.strip())), (where, said)
+        else:
+            assert block.language == "text"
+            lines = said.strip().splitlines()
+            for line, shown in enumerate(block.text.splitlines()):
+                assert matches(shown, lines[line]), (where, shown, said)
