@@ -61,7 +61,7 @@ export function Composer({ field }) {
   >
     <${Attachments} />
     <div class="bar">
-      <button type="button" class="plain" aria-label="Add images or files" title="Add images or files" onClick=${() => picker.current.click()}>
+      <button type="button" class="plain" aria-label="Add images or files" title="Images (4, up to 5 MiB each) or files (up to 20 MiB each)" onClick=${() => picker.current.click()}>
         +
       </button>
       <input id="picker" type="file" multiple hidden ref=${picker} onChange=${picked} />
