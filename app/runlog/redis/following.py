@@ -76,6 +76,7 @@ class Following:
         self._followed: dict[str, float] = {}
         self._suspects: dict[str, tuple[Place, float]] = {}
         self._hurry = asyncio.Event()
+        self._looking: dict[Shard, asyncio.Task[None]] = {}
         self._worker = self._loop.create_task(self._work())
 
     async def follow(self, run_id: str, window: Window) -> None:
@@ -106,11 +107,15 @@ class Following:
     def hear(self, channel: str, message: bytes) -> None:
         """Take in what was published: an append, or that a log was dropped."""
         head, _, body = message.partition(b"\n")
-        run_id, first, count, closed, follows, mark = head.decode().rsplit(" ", 5)
-        if not int(count):
-            self.forget(run_id)
+        try:
+            run_id, first, count, closed, follows, mark = head.decode().rsplit(" ", 5)
+            is_drop = not int(count)
+        except ValueError:  # anybody may publish
+            log.warning("runlog.not_understood", channel=channel)
             return
-        if self._names.run_of_channel(channel) is None:
+        if is_drop:
+            self.forget(run_id)
+        elif self._names.run_of_channel(channel) is None:
             log.warning("runlog.taken", run_id=run_id, at=int(first))
             self._authorship.forget(run_id)
             if run_id not in self._followed:
@@ -125,9 +130,10 @@ class Following:
 
     async def stop(self) -> None:
         """Look no more."""
-        self._worker.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._worker
+        tasks = {self._worker, *self._looking.values()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
     def _take_in(
         self, run_id: str, first_seq: int, count: int, body: bytes, follows: Place, mark: str, *, closed: bool
@@ -153,16 +159,16 @@ class Following:
                     await self._hurry.wait()
             self._hurry.clear()
             self._tidy()
-            await self._look_at(self._relied_on())
+            self._look_everywhere(self._relied_on())
 
-    def _relied_on(self) -> list[tuple[str, Place]]:
+    def _relied_on(self) -> dict[str, Place]:
         windows = ((run_id, self._windows.get(run_id)) for run_id in self._followed)
         followed = {
             run_id: Place(window.tail, window.mark)
             for run_id, window in windows
             if window is not None and window.known and not window.closed
         }
-        return list((followed | self._authorship.places).items())
+        return followed | self._authorship.places
 
     def _tidy(self) -> None:
         now = self._loop.time()
@@ -177,13 +183,25 @@ class Following:
     def _is_idle(self, run_id: str, now: float) -> bool:
         return now - self._followed.get(run_id, -math.inf) > _IDLE * self._look_every
 
+    def _look_everywhere(self, places: dict[str, Place]) -> None:
+        """Look at every shard, save those that have not answered yet: none has to wait for another."""
+        self._suspects = {run_id: suspect for run_id, suspect in self._suspects.items() if run_id in places}
+        by_shard: dict[Shard, list[tuple[str, Place]]] = {}
+        for run_id, place in places.items():
+            by_shard.setdefault(self._shard_of(run_id), []).append((run_id, place))
+        for shard, theirs in by_shard.items():
+            if shard not in self._looking:
+                task = self._looking[shard] = self._loop.create_task(self._look_at(theirs))
+                task.add_done_callback(lambda _, shard=shard: self._looking.pop(shard))  # type: ignore[misc]
+
     async def _look_at(self, places: Sequence[tuple[str, Place]]) -> None:
         looks = (self._look(run_id, place) for run_id, place in places)
         states = await asyncio.gather(*looks, return_exceptions=True)
         for (run_id, place), state in zip(places, states, strict=True):
             if isinstance(state, State):
                 self._judge(run_id, place, state)
-        self._suspects = {run_id: suspect for run_id, suspect in self._suspects.items() if run_id in dict(places)}
+            elif not isinstance(state, StoreUnavailable):
+                raise state
 
     async def _look(self, run_id: str, place: Place) -> State:
         key = self._names.log(run_id)

@@ -250,7 +250,7 @@ class RedisLog:
         self._check_open()
         sought = max(-1, min(after, _MAX_SEQ))
         tail, closed, earliest, found = await self._shard(run_id).reader.ask(
-            "EVALSHA", PAGE.sha, 1, self._names.log(run_id), sought, limit, _PAGE_BYTES
+            *("EVALSHA", PAGE.sha, 1, self._names.log(run_id), sought, limit, _PAGE_BYTES), size=_PAGE_BYTES // 16
         )
         if not 0 <= after <= tail:
             raise Gap(earliest, tail)

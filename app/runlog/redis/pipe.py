@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
+import structlog
 from attrs import frozen
 from redis.exceptions import (
     BusyLoadingError,
@@ -24,7 +25,9 @@ from redis.exceptions import (
 )
 
 from app.errors import StoreUnavailable
-from app.runlog.redis.server import Command, Server, Wire
+from app.runlog.redis.server import Argument, Command, Server, Wire
+
+log = structlog.get_logger()
 
 PATIENCE: Final = 10.0
 """Seconds for which a command is tried."""
@@ -77,7 +80,7 @@ class Pipe:
         self._worker = self._loop.create_task(self._work())
 
     def submit(
-        self, command: Command, answer: Callable[[Any], None], *, size: int = 0, patience: float | None = None
+        self, command: Command, answer: Callable[[Any], None], *, size: int, patience: float | None = None
     ) -> None:
         """Hand over a command. It is tried whatever becomes of the caller.
 
@@ -85,7 +88,7 @@ class Pipe:
             command: its name and arguments.
             answer: called in order, with the server's answer, or with a StoreUnavailable: if that has no cause, the
                 server refused, else it is not known whether the command was carried out. It must not raise.
-            size: about how many bytes the command has.
+            size: about how many bytes the command or its answer has.
             patience: instead of the pipe's own.
         """
         if self._stopping:
@@ -95,7 +98,7 @@ class Pipe:
         self._calls.append(_Call(command, size, until, answer))
         self._news.set()
 
-    async def ask(self, *command: Any, patience: float | None = None) -> Any:
+    async def ask(self, *command: Argument, size: int = 64, patience: float | None = None) -> Any:
         """Send a command and wait for its answer.
 
         Raises:
@@ -110,7 +113,7 @@ class Pipe:
                 else:
                     done.set_result(value)
 
-        self.submit(command, answer, patience=patience)
+        self.submit(command, answer, size=size, patience=patience)
         return await done
 
     async def stop(self) -> None:
@@ -146,9 +149,9 @@ class Pipe:
 
     async def _carry_out(self, batch: deque[_Call]) -> Exception | None:
         """Send a batch and take what was answered out of it; why there is a rest, if there is."""
-        began = self._loop.time()
+        began = renewed = self._loop.time()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as deadline:
                 if self._wire is None:
                     self._wire = await self._server.connect()
                 await self._wire.send([call.command for call in batch])
@@ -157,9 +160,14 @@ class Pipe:
                     if isinstance(answer, RedisError) and _passes(answer):
                         return answer
                     batch.popleft().answer(self._judged(answer))
+                    if (now := self._loop.time()) > renewed + self._timeout / 2:  # it is slow, but it comes
+                        deadline.reschedule(now + self._timeout)
+                        renewed = now
         except TimeoutError:
             return TimeoutError(f"no answer within {self._timeout:g} s")
-        except (RedisError, OSError) as error:
+        except Exception as error:  # whatever it is, nobody may be left without an answer
+            if not isinstance(error, RedisError | OSError):
+                log.exception("redis.failed", server=self._server.name)
             return error
         self._observe(self._loop.time() - began)
         return None

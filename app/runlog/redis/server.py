@@ -15,7 +15,7 @@ from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as LostConnection
-from redis.exceptions import RedisError
+from redis.exceptions import NoPermissionError, RedisError
 
 from app.errors import ConfigurationError
 from app.runlog.redis.scripts import ALL
@@ -133,6 +133,9 @@ class Server:
             wire = await self.connect()
             try:
                 info = _parse(await wire.ask("INFO"))
+            except NoPermissionError:
+                log.warning("redis.not_inspected", server=self.name, meaning="its user may not ask for INFO")
+                return
             finally:
                 await wire.close()
         except (RedisError, OSError) as error:

@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+import structlog
 from redis.exceptions import RedisError
 
 from app.errors import StoreUnavailable
 from app.runlog.redis.pipe import PATIENCE, TIMEOUT
 from app.runlog.redis.server import Server, Wire
+
+log = structlog.get_logger()
 
 _MANY: Final = 64
 """Messages after which everybody else has a turn."""
@@ -100,7 +103,9 @@ class Subscriber:
                     await self._serve(wire)
                 finally:
                     await wire.close()
-            except (RedisError, OSError):
+            except Exception as error:  # whatever it is, who follows must hear again
+                if not isinstance(error, RedisError | OSError):
+                    log.exception("redis.failed", server=self._server.name)
                 await asyncio.sleep(min(self._ping, 0.2))
 
     async def _serve(self, wire: Wire) -> None:
