@@ -118,3 +118,18 @@ def test_titles_come_back_exactly(api, open_tab):
     assert [session["title"] for session in sessions] == titles
     addresses = [f"{api.base}/sessions/{session['id']}" for session in sessions]
     assert json.loads(tab.page.evaluate(TITLES, addresses)) == titles
+
+
+def test_the_playground_shows_whatever_an_agent_says_as_text(api, open_tab):
+    run = api.start(FAILURE)
+    api.log(run)
+    tab = open_tab(f"{api.base}/?session={run.split('/')[2]}")
+    tab.has_checked(1)
+    tab.is_exact(api)
+    for details in tab.page.locator("#chat details").all():
+        details.evaluate("details => details.open = true")
+    assert tab.page.locator("#chat :is(img, script, iframe, object, svg, link, style)").count() == 0
+    assert tab.page.locator("#chat [onerror], #chat [onload], #chat [onclick], #chat [style]").count() == 0
+    hrefs = tab.page.locator("#chat a").evaluate_all("all => all.map(one => one.protocol)")
+    assert set(hrefs) <= {"http:", "https:"}
+    assert tab.complaints == []

@@ -102,6 +102,7 @@ effect(() => {
   document.title = current()?.title ? `${current()?.title} · Runcast` : "Runcast";
 });
 
+document.addEventListener("visibilitychange", () => document.hidden || loadSessions().catch(() => {})); // others may have begun some
 window.addEventListener("popstate", () => show(new URL(location.href).searchParams.get("session")));
 render(html`<${App} />`, document.body);
 access.attempt(loadProfiles);

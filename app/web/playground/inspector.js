@@ -100,18 +100,22 @@ function List({ shown }) {
   >
     <div class="all" role="presentation" style=${{ height: `${shown.length * ROW}px` }}>
       <div class="some" role="presentation" style=${{ transform: `translateY(${first * ROW}px)` }}>
-        ${shown.slice(first, last).map((frame) => html`<${Row} key=${frame.number} frame=${frame} chosen=${frame === chosen.value} />`)}
+        ${shown
+          .slice(first, last)
+          .map((frame, index) => html`<${Row} key=${frame.number} frame=${frame} at=${first + index + 1} of=${shown.length} chosen=${frame === chosen.value} />`)}
       </div>
     </div>
   </div>`;
 }
 
-function Row({ frame, chosen: mine }) {
+function Row({ frame, at, of, chosen: mine }) {
   return html`<div
     id="frame-${frame.number}"
     class="frame"
     role="option"
     aria-selected=${String(mine)}
+    aria-posinset=${at}
+    aria-setsize=${of}
     data-direction=${frame.direction}
     onClick=${() => (chosen.value = mine ? null : frame)}
   >

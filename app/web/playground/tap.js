@@ -24,17 +24,24 @@ export function tap(record) {
   };
   const plain = globalThis.fetch;
   globalThis.fetch = async (input, init) => {
-    tellRequest(input, init, record);
+    const command = commanded(input, init);
+    if (command) record({ direction: "out", ...command });
     const response = await plain(input, init);
+    if (command) tellAnswer(response.clone(), command, record).catch(() => {}); // it was cut
     const streams = response.body && response.headers.get("content-type")?.startsWith("text/event-stream");
     return streams ? new Response(response.body.pipeThrough(listener(record)), response) : response;
   };
 }
 
-function tellRequest(input, { method = "GET", body } = {}, record) {
-  if (method === "GET") return;
+/** What a request does, if it does something. */
+function commanded(input, { method = "GET", body } = {}) {
+  if (method === "GET") return null;
   const path = new URL(input.url ?? input, location.href).pathname;
-  record({ direction: "out", via: "http", type: `${method} ${path.split("/").at(-1)}`, text: typeof body === "string" ? body : "" });
+  return { via: "http", type: `${method} ${path.split("/").at(-1)}`, text: typeof body === "string" ? body : "" };
+}
+
+async function tellAnswer(response, { via, type }, record) {
+  record({ direction: "in", via, type: `${type}: ${response.status}`, text: await response.text() });
 }
 
 /** Hands bytes on, and records the data of each event among them: one line each (P2.1). */
