@@ -30,6 +30,9 @@ _STREAM = re.compile(r"/sessions/[^/]+/(runs/[^/]+/)?events$")
 _LOG = re.compile(r"/sessions/[^/]+/runs/[^/]+/log$")
 _SHAPE = {"invalid_json", "unknown_type", "invalid_message"}
 
+# Read here and not at the first message: that may come inside an event loop, where tests may not block.
+_DOCUMENT = json.loads((Path(__file__).parents[1] / "openapi" / "messages.json").read_text(encoding="utf-8"))
+
 wrong: list[str] = []
 """What was found since it was last looked at."""
 
@@ -40,10 +43,8 @@ counted: Counter[str] = Counter()
 @cache
 def validator(union: str) -> jsonschema_rs.Draft202012Validator:
     """Knows the messages of one union of messages.json."""
-    path = Path(__file__).parents[1] / "openapi" / "messages.json"
-    document = json.loads(path.read_text(encoding="utf-8"))
     return jsonschema_rs.Draft202012Validator(
-        document | {"anyOf": [{"$ref": f"#/$defs/{union}"}]}, validate_formats=True
+        _DOCUMENT | {"anyOf": [{"$ref": f"#/$defs/{union}"}]}, validate_formats=True
     )
 
 
