@@ -293,6 +293,10 @@ class RunRegistry:
         self._refuse_when_draining()
         await self._readiness.check()
 
+    def lose(self, run_id: str) -> None:
+        """Be told by the log that it has lost what a run here had said: the run ends, with `internal_error`."""
+        self._hosting.lose(run_id)
+
     def drain(self) -> None:
         """Take no new runs, and send every viewer away to reconnect elsewhere (P7.3)."""
         self.draining = True

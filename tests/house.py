@@ -130,10 +130,12 @@ class House:
         *,
         grace: float = 3600,
         memory: bool = False,
+        live: RunLog | None = None,
         capacity: Capacity | None = None,
         **limits: Any,
     ) -> "House":
-        live: RunLog = MemoryLog() if memory else await SqliteLog.open(folder / "events.sqlite3")
+        if live is None:
+            live = MemoryLog() if memory else await SqliteLog.open(folder / "events.sqlite3")
         rows = await open_sessions(f"sqlite+aiosqlite:///{folder / 'sessions.sqlite3'}")
         log = ArchivedLog(live, rows)
         stores = Stores(log, rows, clock=lambda: datetime.now(UTC))

@@ -29,6 +29,9 @@ T = TypeVar("T")
 INTERRUPTED: Final = RunFailed("run_interrupted", "the server stopped while this run was in progress")
 """How a run ends that its host could not see through (P7.1)."""
 
+LOST: Final = RunFailed("internal_error", "what this run had said was lost from its storage")
+"""How a run ends whose log was lost while it was in progress: see `app.errors.Lost`."""
+
 _LONGEST_RETRY = 5.0
 
 

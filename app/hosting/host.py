@@ -124,6 +124,11 @@ class Hosting:
         """Cancel a run, if it is executed here, or waits to be."""
         self._stop(run_id, RunCancelled("", reason))
 
+    def lose(self, run_id: str) -> None:
+        """End a run that is executed here, for its log was lost."""
+        if (hosted := self._hosted.get(run_id)) is not None:
+            hosted.lose()
+
     async def end(self, run_ids: Iterable[str], reason: str) -> None:
         """Cancel those runs that are executed here or wait to be, the last first, until they have their terminals."""
         for run_id in run_ids:

@@ -15,10 +15,10 @@ import msgspec
 import structlog
 
 from app.agents.base import Agent, Approval, Turn
-from app.errors import AgentError, Fenced, RunNotFound
+from app.errors import AgentError, Fenced, Lost, RunNotFound
 from app.events import ApprovalRequested, Event, RunFailed, StreamEnd, Terminal
 from app.hosting.approvals import Approvals
-from app.hosting.ending import Decide, Stores, close_log, insist, outcome_of, recorder_of, unexpected
+from app.hosting.ending import LOST, Decide, Stores, close_log, insist, outcome_of, recorder_of, unexpected
 from app.hosting.limits import Allowance, RunLimits, Timekeeper
 from app.recorder_values import agents_own
 from app.sessions.base import Outcome, Run
@@ -79,6 +79,7 @@ class HostedRun:
         self._next_seq = 1
         self._heard = 0
         self._stopped = False
+        self._lost = False
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._queue(self._recorder.begin())
@@ -89,6 +90,12 @@ class HostedRun:
             self._stopped = True
             self._closing = self._recorder.end(terminal)
             self._changed.set()
+
+    def lose(self) -> None:
+        """Its log was lost: end it, as soon as its agent lets go; what is not in the log yet goes with the terminal."""
+        if not self._lost:
+            self._lost = True
+            self.stop(LOST)
 
     def answer(self, call_id: str, approval: Approval) -> None:
         """Give the agent an answer that it waits for.
@@ -184,11 +191,16 @@ class HostedRun:
                 speaking.add_done_callback(_LEFT_BEHIND.discard)
 
     async def _flush(self) -> None:
-        if not self._pending:
+        if not self._pending or self._lost:
             return
         taken, self._pending = self._pending, []
         self._room.set()
-        await insist(lambda: self._stores.log.append(self.run.id, self._next_seq, taken), run_id=self.run.id)
+        try:
+            await insist(lambda: self._stores.log.append(self.run.id, self._next_seq, taken), run_id=self.run.id)
+        except Lost:
+            self._pending = taken + self._pending
+            self.lose()
+            return
         self._next_seq += len(taken)
         self._watch.appended(taken)
         if self._approvals.waiting:
@@ -215,6 +227,8 @@ class HostedRun:
 
     async def _close(self) -> None:
         await self._flush()
+        if self._lost:
+            self._closing = self._pending + self._closing
         terminal = self._closing[-1]
         outcome = outcome_of(
             terminal,

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
-from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -14,9 +13,9 @@ from app.runlog.base import RunLog
 from app.runlog.memory import MemoryLog
 from app.runlog.redis.log import RedisLog
 from app.runlog.sqlite import SqliteLog
-from tests.runlog.servers import debians_redis, start_server, valkey
+from tests.runlog.servers import debians_redis, prefix, start_server, valkey
 
-__all__ = ["debians_redis", "start_server", "valkey"]
+__all__ = ["debians_redis", "prefix", "start_server", "valkey"]
 
 whole = st.integers(-(2**63), 2**64 - 1)
 json_values = st.recursive(
@@ -70,12 +69,6 @@ class ArchivesAtOnce(ArchivedLog):
 
 
 Opener = Callable[[], Awaitable[RunLog]]
-
-
-@pytest.fixture
-def prefix() -> str:
-    """What a test's own keys on a shared server begin with."""
-    return f"{token_hex(8)}:"
 
 
 @pytest.fixture(params=["memory", "sqlite", "valkey", "debians_redis"])

