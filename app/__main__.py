@@ -89,6 +89,23 @@ def tail(session: str, url: str | None, after: str | None, token: str | None) ->
 
 
 @main.command()
+@_clear_errors
+def migrate() -> None:
+    """Bring the database's tables up to date, as a start does. Safe while others do the same."""
+    from app.main import database_url  # noqa: PLC0415 - the other commands need no application
+    from app.sessions.migrations import migrate as bring_up_to_date  # noqa: PLC0415
+
+    settings = _settings()
+    if settings.database_url is None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+    done = asyncio.run(bring_up_to_date(database_url(settings)))
+    if done.before == done.after:
+        click.echo(f"up to date: version {done.after}")
+    else:
+        click.echo(f"migrated: {f'version {done.before}' if done.before else 'no tables'} -> version {done.after}")
+
+
+@main.command()
 @click.argument("principal")
 @_clear_errors
 def key(principal: str) -> None:

@@ -31,6 +31,7 @@ from app.retention import Retention, SteadyClock
 from app.runlog.archived import ArchivedLog
 from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog
+from app.sessions.claim import claimed
 from app.sessions.sql import open_sessions
 from app.settings import Settings
 from app.telemetry import Telemetry
@@ -136,10 +137,10 @@ def create_app(settings: Settings | None = None) -> Litestar:
 
 @asynccontextmanager
 async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telemetry) -> AsyncIterator[RunRegistry]:
-    """Open the embedded stores, finish what an earlier process left, and close it all in the end.
+    """Open the stores, finish what an earlier process left, and close it all in the end.
 
     Raises:
-        ConfigurationError: another process holds the data directory, or it can't be used.
+        ConfigurationError: another process holds the data directory or the database, or it can't be used.
     """
     try:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
@@ -151,8 +152,10 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
             settings.data_dir / "events.sqlite3", synchronous=settings.sqlite_sync, measures=measures
         )
         stack.push_async_callback(live.close)
-        url = f"sqlite+aiosqlite:///{settings.data_dir.absolute() / 'sessions.sqlite3'}"
-        rows = await open_sessions(url, synchronous=settings.sqlite_sync)
+        url = database_url(settings)
+        if settings.database_url is not None:
+            await stack.enter_async_context(claimed(url))
+        rows = await open_sessions(url, synchronous=settings.sqlite_sync, pool=settings.database_pool)
         stack.push_async_callback(rows.close)
         stores = Stores(ArchivedLog(live, rows, measures=measures), rows, lambda: datetime.now(UTC), telemetry)
         try:
@@ -181,6 +184,22 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
         )
         stack.push_async_callback(registry.close, settings.drain_timeout)
         yield registry
+
+
+def database_url(settings: Settings) -> str:
+    """Where sessions, runs and archives are kept.
+
+    Raises:
+        ConfigurationError: they are to be in PostgreSQL, and the data directory holds others, with their events.
+    """
+    file = settings.data_dir.absolute() / "sessions.sqlite3"
+    if settings.database_url is None:
+        return f"sqlite+aiosqlite:///{file}"
+    if file.exists():
+        raise ConfigurationError(
+            f"RUNCAST_DATABASE_URL is set, but {file} holds sessions: choose another RUNCAST_DATA_DIR, or unset it"
+        )
+    return settings.database_url
 
 
 def _capacity(settings: Settings) -> Capacity:

@@ -61,6 +61,11 @@ def _is_bearer(_: Any, attribute: Attribute[Any], value: str | None) -> None:
         )
 
 
+def _is_postgresql(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    if value is not None and re.match(r"postgres(ql(\+asyncpg)?)?://", value) is None:  # and it is not shown
+        raise ValueError(f"{PREFIX}{attribute.name.upper()} must look like postgresql://user:password@server/database")
+
+
 def _base_path(text: str) -> str:
     path = "/" + text.strip("/") if text.strip("/") else ""
     if re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path) is None:
@@ -85,6 +90,8 @@ class Settings:
     Attributes:
         host, port: where it listens; port 0 takes a free one.
         data_dir: where everything is kept.
+        database_url: a PostgreSQL database for sessions, runs and archives, instead of a SQLite file.
+        database_pool: how many connections to it there are.
         agent: the agent of the only profile, unless there is a file of profiles.
         profiles: a TOML file of profiles.
         base_path: a prefix of every route, as `/runcast`.
@@ -125,6 +132,8 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = field(default=8000, validator=[_at_least(0), _at_most(65535)])
     data_dir: Path = Path("data")
+    database_url: str | None = field(default=None, repr=False, validator=_is_postgresql)
+    database_pool: int = field(default=10, validator=[_at_least(2), _at_most(1000)])
     agent: str = "demo"
     profiles: Path | None = None
     base_path: str = field(default="", converter=_base_path)

@@ -27,6 +27,8 @@ def test_every_variable_is_read():
             "RUNCAST_HOST": "::1",
             "RUNCAST_PORT": "0",
             "RUNCAST_DATA_DIR": "/srv/runcast",
+            "RUNCAST_DATABASE_URL": "postgres://runcast@db.example/runcast?sslmode=require",
+            "RUNCAST_DATABASE_POOL": "20",
             "RUNCAST_AGENT": "my.module:agent",
             "RUNCAST_PROFILES": "profiles.toml",
             "RUNCAST_BASE_PATH": "runcast/v1/",
@@ -58,6 +60,8 @@ def test_every_variable_is_read():
         host="::1",
         port=0,
         data_dir=Path("/srv/runcast"),
+        database_url="postgres://runcast@db.example/runcast?sslmode=require",
+        database_pool=20,
         agent="my.module:agent",
         profiles=Path("profiles.toml"),
         base_path="/runcast/v1",
@@ -106,6 +110,9 @@ def test_a_flag_has_several_spellings(text):
         ("port", "-1"),
         ("port", "65536"),
         ("data_dir", "~nobody-of-that-name/runs"),
+        ("database_url", "sqlite:///sessions.db"),
+        ("database_url", "db.example/runcast"),
+        ("database_pool", "1"),
         ("profiles", "~nobody-of-that-name/profiles.toml"),
         ("base_path", "/with space"),
         ("base_path", "/a//b"),
@@ -150,7 +157,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name, text):
         Settings.from_environment({variable(name): text})
 
 
-@pytest.mark.parametrize("name", ["jwt_secret", "secret", "metrics_token"])
+@pytest.mark.parametrize("name", ["database_url", "jwt_secret", "secret", "metrics_token"])
 def test_a_secret_is_shown_neither_in_a_refusal_nor_in_a_representation(name):
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environment({variable(name): "canary"})
@@ -159,7 +166,7 @@ def test_a_secret_is_shown_neither_in_a_refusal_nor_in_a_representation(name):
         "auth": "keys",
         "api_keys": "canary",
         "token": "canary",
-        name: "canary-and-enough-letters-to-be-a-secret",
+        name: "postgresql://canary" if name == "database_url" else "canary-and-enough-letters-to-be-a-secret",
     }
     settings = Settings.from_environment({variable(name): text for name, text in secrets.items()})
     assert "canary" not in repr(settings)
