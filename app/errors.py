@@ -21,6 +21,7 @@ RuncastError                      code                  HTTP  close
 │   │   └── TooManyCommands       rate_limited          429   4429
 │   ├── Draining                  draining              503   1012
 │   └── NotReady                  not_ready             503   1011
+│       └── NoAnswer              not_ready             503   1011
 ├── AgentError                    agent_error           what an agent raises to show its message to the client
 │   └── MaxIterationsReached      max_iterations
 ├── Fenced                        an append met a log that has moved on, or is closed
@@ -218,6 +219,10 @@ class NotReady(Refusal):
     status = 503
     close_code = 1011
     title = "Not ready"
+
+
+class NoAnswer(NotReady):
+    """The process that executes the run does not answer; asking again does no harm."""
 
 
 class AgentError(RuncastError):

@@ -19,11 +19,17 @@ from app.dialects.base import Dialect
 from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound
 from app.events import FileRef
 from app.hosting.attendance import Attendance
+from app.hosting.commanding import Commands
 from app.hosting.conversation import NewMessage, turn_of
 from app.hosting.deleting import Deletions
+from app.hosting.elsewhere import Elsewhere
 from app.hosting.ending import Stores
 from app.hosting.host import Hosting
 from app.hosting.limits import RunLimits
+from app.hosting.membership import Membership
+from app.hosting.sweeping import Sweep
+from app.hosting.telling import Teller
+from app.hosts.base import Alone, Fleet
 from app.oversight import Oversight
 from app.position import Position
 from app.readiness import Readiness
@@ -49,8 +55,10 @@ class RunRegistry:
         limits: what a run may take.
         capacity: how many runs and viewers there may be.
         disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
+        fleet: the processes that are one gateway with this one; none, by default.
 
     Attributes:
+        sweep: finishes what other processes left; somebody has to sweep where there are any.
         oversight: everybody's runs, for whoever may see them: it asks for no principal.
     """
 
@@ -64,6 +72,7 @@ class RunRegistry:
         limits: RunLimits,
         capacity: Capacity | None = None,
         disconnect_grace: float,
+        fleet: Fleet | None = None,
     ) -> None:
         self.profiles = profiles
         self.draining = False
@@ -72,7 +81,13 @@ class RunRegistry:
         self._rows = stores.sessions
         self._readiness = Readiness(stores)
         self._uploads = uploads
-        attendance = Attendance(disconnect_grace, self._left)
+        fleet = fleet or Alone()
+        attendance = Attendance(disconnect_grace, self._left, fleet.viewed_elsewhere if fleet.shared else None)
+
+        def count(viewed: str, viewers: int) -> None:
+            attendance.count(viewed, viewers)
+            fleet.viewed(viewed, viewers)
+
         capacity = capacity or Capacity()
         self._audience = Audience(
             stores.log,
@@ -80,11 +95,16 @@ class RunRegistry:
             dialects,
             stores.telemetry.measures,
             seats=Seats(capacity),
-            on_count=attendance.count,
+            on_count=count,
+            shared=fleet.shared,
         )
-        self._hosting = Hosting(stores, self._audience.sessions, limits, attendance)
+        elsewhere, tell = Elsewhere(fleet, stores.sessions), Teller(self._audience.sessions, fleet)
+        self._hosting = Hosting(stores, elsewhere, tell, limits, attendance)
+        self._commands = Commands(self._hosting, elsewhere)
         self._places = RunPlaces(capacity, self._hosting.sessions)
-        self._deletions = Deletions(stores, uploads, self._hosting, self._audience)
+        self._deletions = Deletions(stores, uploads, self._hosting, elsewhere, tell, self._audience)
+        self.sweep = Sweep(stores, fleet, self._hosting, self._deletions)
+        fleet.join(Membership(self._hosting, self._commands, self._audience, stores.sessions))
         self._interruptible: set[anyio.CancelScope] = set()
 
     # sessions
@@ -208,11 +228,10 @@ class RunRegistry:
 
         Raises:
             SessionNotFound, RunNotFound: there is none.
+            NoAnswer: the process that executes it does not answer.
         """
         run = await self._run_or_latest(principal, session_id, run_id)
-        if run.ended_at is None and not self._hosting.has(run.id):
-            await self._hosting.settle()  # its row is there before whoever starts it hears of that
-        self._hosting.stop(run.id, "cancelled")
+        await self._commands.cancel(run, "cancelled")
         return run
 
     async def approve(
@@ -223,6 +242,7 @@ class RunRegistry:
         Raises:
             SessionNotFound, RunNotFound: there is none.
             NoSuchApproval: the run waits for no such answer.
+            NoAnswer: the process that executes it does not answer.
         """
         try:
             run = await self._run_or_latest(principal, session_id, run_id)
@@ -230,10 +250,7 @@ class RunRegistry:
             if run_id is not None:
                 raise
             raise NoSuchApproval("the session has no run that waits for an approval") from None
-        hosted = self._hosting.get(run.id)
-        if hosted is None:
-            raise NoSuchApproval("the run waits for no approval")
-        hosted.answer(call_id, approval)
+        await self._commands.approve(run, call_id, approval)
 
     # following
 

@@ -21,6 +21,7 @@ from app.hosting.conversation import NewMessage
 from app.hosting.ending import Stores
 from app.hosting.limits import RunLimits
 from app.hosting.recovery import recover
+from app.hosts.base import Fleet
 from app.position import Position
 from app.registry import RunRegistry
 from app.runlog.archived import ArchivedLog
@@ -131,22 +132,25 @@ class House:
         grace: float = 3600,
         memory: bool = False,
         live: RunLog | None = None,
+        url: str | None = None,
+        fleet: Fleet | None = None,
         capacity: Capacity | None = None,
         **limits: Any,
     ) -> "House":
         if live is None:
             live = MemoryLog() if memory else await SqliteLog.open(folder / "events.sqlite3")
-        rows = await open_sessions(f"sqlite+aiosqlite:///{folder / 'sessions.sqlite3'}")
+        rows = await open_sessions(url or f"sqlite+aiosqlite:///{folder / 'sessions.sqlite3'}")
         log = ArchivedLog(live, rows)
         stores = Stores(log, rows, clock=lambda: datetime.now(UTC))
         try:
-            recovered = await recover(stores)
+            recovered = await recover(stores) if fleet is None else 0  # others may be at work
         except asyncio.CancelledError:
             await rows.close()
             await log.close()
             raise
         uploads = Uploads(folder / "files", rows, LIMITS, stores.clock)
-        await uploads.recover()
+        if fleet is None:
+            await uploads.recover()
         profile = Profile("default", agent)
         registry = RunRegistry(
             stores,
@@ -156,6 +160,7 @@ class House:
             limits=RunLimits(**limits),
             capacity=capacity,
             disconnect_grace=grace,
+            fleet=fleet,
         )
         return cls(folder, agent, rows, log, stores, uploads, registry, recovered)
 

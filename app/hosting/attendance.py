@@ -6,15 +6,22 @@ A run is followed by its own viewers and by those of its session, whichever run 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextvars
+from collections.abc import Awaitable, Callable
+from typing import Final
 
 from attrs import define
+
+from app.errors import StoreUnavailable
+
+_LOOKS: Final = 10
+"""How often in a grace period other processes are asked for viewers, who come and leave unseen from here."""
 
 
 @define
 class _Watched:
     session_id: str
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.TimerHandle | asyncio.Task[None] | None = None
 
     def stop(self) -> None:
         if self.timer is not None:
@@ -28,9 +35,16 @@ class Attendance:
     Args:
         grace: seconds without a viewer after which a run is left.
         leave: told the id of a run that is.
+        elsewhere: whether other processes have viewers of one of these, by id; None where there are none.
     """
 
-    def __init__(self, grace: float, leave: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        grace: float,
+        leave: Callable[[str], None],
+        elsewhere: Callable[[str, str], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._elsewhere = elsewhere
         self._grace = grace
         self._leave = leave
         self._viewers: dict[str, int] = {}
@@ -65,5 +79,18 @@ class Attendance:
         watched = self._watched[run_id]
         if run_id in self._viewers or watched.session_id in self._viewers:
             watched.stop()
+        elif watched.timer is None and self._elsewhere is not None:
+            waiting = self._wait(self._elsewhere, run_id, watched.session_id)
+            watched.timer = asyncio.get_running_loop().create_task(waiting, context=contextvars.Context())
         elif watched.timer is None:
             watched.timer = asyncio.get_running_loop().call_later(self._grace, self._leave, run_id)
+
+    async def _wait(self, elsewhere: Callable[[str, str], Awaitable[bool]], run_id: str, session_id: str) -> None:
+        alone = 0
+        while alone < _LOOKS:
+            await asyncio.sleep(self._grace / _LOOKS)
+            try:
+                alone = 0 if await elsewhere(session_id, run_id) else alone + 1
+            except StoreUnavailable:  # nobody can be asked, nor be seen to have left
+                alone = 0
+        self._leave(run_id)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
@@ -16,12 +15,13 @@ from app.agents.base import Agent, Turn
 from app.errors import Fenced, RunNotFound
 from app.events import RunCancelled, Terminal
 from app.hosting.attendance import Attendance
+from app.hosting.elsewhere import Elsewhere
 from app.hosting.ending import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of
 from app.hosting.limits import RunLimits
 from app.hosting.run import HostedRun
+from app.hosting.telling import Teller
 from app.sessions.base import NewRun, Outcome, Run, RunStatus, Started
 from app.telemetry import RunWatch
-from app.viewing.session_feed import SessionFeeds
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -46,17 +46,21 @@ class Hosting:
     """This process as a host.
 
     Args:
-        feeds: told what becomes of runs, before any log shows it.
+        elsewhere: the runs of others.
+        tell: told what becomes of runs, before any log shows it.
         attendance: told which runs end when nobody follows them; it tells `stop`.
 
     Attributes:
         name: the host's name in the rows of its runs.
     """
 
-    def __init__(self, stores: Stores, feeds: SessionFeeds, limits: RunLimits, attendance: Attendance) -> None:
-        self.name = secrets.token_hex(8)
+    def __init__(
+        self, stores: Stores, elsewhere: Elsewhere, tell: Teller, limits: RunLimits, attendance: Attendance
+    ) -> None:
+        self.name = elsewhere.here
         self._stores = stores
-        self._feeds = feeds
+        self._elsewhere = elsewhere
+        self._tell = tell
         self._limits = limits
         self._attendance = attendance
         self._hosted: dict[str, HostedRun] = {}
@@ -74,8 +78,7 @@ class Hosting:
 
     def sessions(self) -> set[str]:
         """The ids of the sessions that have a run here, in progress or waiting."""
-        runs = [hosted.run for hosted in self._hosted.values()]
-        return {run.session_id for run in (*runs, *(accepted.run for accepted in self._waiting.values()))}
+        return {run.session_id for run in (*self.executed(), *self.waiting())}
 
     def has(self, run_id: str) -> bool:
         """Whether the run is executed here, or waits to be."""
@@ -100,10 +103,10 @@ class Hosting:
         async def insert() -> Started:
             started = await self._stores.sessions.start_run(session_id, new)
             if started.created:
-                self._feeds.wait(session_id, started.waiting)
+                self._tell.waits(session_id, started.waiting)
                 self._accept(_Accepted(started.run, agent, prepare, watch), attended=cancel_when_left)
                 if started.interrupts is not None:
-                    self.stop(started.interrupts, _SUPERSEDED)
+                    self._interrupt(session_id, started.interrupts)
             return started
 
         task = self._inserting[new.id] = self.spawn(insert())
@@ -119,6 +122,15 @@ class Hosting:
         """Wait for the starts that are on their way."""
         if self._inserting:
             await asyncio.wait(self._inserting.values())
+
+    def call(self, run: Run) -> None:
+        """Have a run executed that waited, by its host: its turn has come."""
+        if self._elsewhere.executes(run):
+            self._elsewhere.begin(run)
+        elif self._draining:
+            self._stop(run.id, INTERRUPTED)
+        else:
+            self._begin(run)
 
     def stop(self, run_id: str, reason: str) -> None:
         """Cancel a run, if it is executed here, or waits to be."""
@@ -171,6 +183,32 @@ class Hosting:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def decide(self, run: Run, outcome: Outcome) -> bool:
+        """Write how a run ended to its row, if nobody has; what waited behind it begins."""
+        sessions = self._stores.sessions
+        promote = self._elsewhere.shared or not self._draining  # another process may have what waits
+        ended = await insist(lambda: sessions.finish_run(run.id, outcome, promote=promote), run_id=run.id)
+        if ended is None:
+            return False
+        if ended.next is not None:
+            self.call(ended.next)
+        await insist(lambda: self._tell.ended(run.session_id), run_id=run.id)
+        return True
+
+    def waiting(self) -> list[Run]:
+        """The runs that wait here, as they were accepted."""
+        return [accepted.run for accepted in self._waiting.values()]
+
+    def executed(self) -> list[Run]:
+        """The runs that are executed here, as they began."""
+        return [hosted.run for hosted in self._hosted.values()]
+
+    def give_up(self, run: Run) -> None:
+        """Another process has ended the run, which had not heard of this one for a while."""
+        if self._waiting.pop(run.id, None) is not None:
+            self._forget(run.id)
+        self._stop(run.id, INTERRUPTED)
+
     # behind the doors
 
     def _stop(self, run_id: str, terminal: Terminal) -> None:
@@ -193,29 +231,24 @@ class Hosting:
         """Execute a run whose turn has come."""
         if (accepted := self._waiting.pop(run.id, None)) is not None:
             watch = accepted.watch(run)
-            hosted = HostedRun(run, accepted.agent, accepted.prepare, self._stores, self._limits, self._decide, watch)
+            hosted = HostedRun(run, accepted.agent, accepted.prepare, self._stores, self._limits, self.decide, watch)
             self._hosted[run.id] = hosted
-            self._feeds.began(run)
+            self._tell.began(run)
             self.spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run.id))
         elif run.id in self._inserting and run.id not in self._closings:
             self._called_early[run.id] = run  # its insert was committed, and its task has not heard of that yet
 
-    async def _decide(self, run: Run, outcome: Outcome) -> bool:
-        """Write how a run ended to its row, if nobody has; what waited behind it begins."""
-        sessions = self._stores.sessions
-        ended = await insist(lambda: sessions.finish_run(run.id, outcome, promote=not self._draining), run_id=run.id)
-        if ended is None:
-            return False
-        if ended.next is not None:
-            self._begin(ended.next)
-        await insist(lambda: self._feeds.refresh(run.session_id), run_id=run.id)
-        return True
+    def _interrupt(self, session_id: str, run_id: str) -> None:
+        if self.has(run_id) or not self._elsewhere.shared:
+            self.stop(run_id, _SUPERSEDED)
+        else:
+            self.spawn(self._elsewhere.insist(session_id, run_id, _SUPERSEDED))
 
     async def _close_unbegun(self, run: Run, terminal: Terminal) -> None:
         closing = recorder_of(run).end(terminal)
         outcome = outcome_of(terminal, last_seq=len(closing), output="", at=self._stores.clock())
         try:
-            await close_log(self._stores, run, outcome, 1, closing, self._decide)
+            await close_log(self._stores, run, outcome, 1, closing, self.decide)
         except (Fenced, RunNotFound) as error:
             log.warning("run.lost", run_id=run.id, reason=str(error))
 

@@ -12,7 +12,7 @@ from attrs import evolve
 from app.errors import RunNotFound
 from app.events import Terminal
 from app.hosting.deleting import erase
-from app.hosting.ending import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of, show_and_archive
+from app.hosting.ending import INTERRUPTED, Decide, Stores, close_log, insist, outcome_of, recorder_of, show_and_archive
 from app.recorder import Recorder
 from app.runlog.codec import decode_event
 from app.sessions.base import Outcome, Run, Unfinished
@@ -34,7 +34,7 @@ async def recover(stores: Stores) -> int:
     stores = evolve(stores, tries=_TRIES)
     unfinished = await stores.sessions.unfinished_runs()
     for left in unfinished:
-        await _finish(stores, left)
+        await finish(stores, left, partial(_decide, stores))
     for run_id in await stores.log.runs():  # archived, but killed before the live log was dropped
         try:
             await stores.log.archive(run_id)
@@ -48,7 +48,13 @@ async def recover(stores: Stores) -> int:
     return len(unfinished)
 
 
-async def _finish(stores: Stores, left: Unfinished) -> None:
+async def finish(stores: Stores, left: Unfinished, decide: Decide) -> None:
+    """Bring a run to its end whose host is gone: `run_interrupted`, unless its end was decided already.
+
+    Raises:
+        Fenced, RunNotFound: somebody else does the same, or deletes it.
+        StoreUnavailable: the storage takes nothing.
+    """
     run_id = left.run.id
     recorder = recorder_of(left.run)
     tail = await _replay(stores, run_id, recorder)
@@ -63,7 +69,7 @@ async def _finish(stores: Stores, left: Unfinished) -> None:
     if left.terminal is None:
         last_seq = tail + len(closing)
         outcome = outcome_of(terminal, last_seq=last_seq, output=recorder.content, at=stores.clock())
-        await close_log(stores, left.run, outcome, tail + 1, closing, partial(_decide, stores))
+        await close_log(stores, left.run, outcome, tail + 1, closing, decide)
     else:
         await show_and_archive(stores, run_id, tail + 1, closing)
 

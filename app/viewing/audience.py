@@ -30,6 +30,7 @@ class Audience:
     Args:
         seats: how many there may be.
         on_count: told the id of a run or session, and its number of viewers, whenever that changes.
+        shared: whether other processes start and delete here, too.
 
     Attributes:
         runs, sessions: what is viewed now.
@@ -45,9 +46,11 @@ class Audience:
         *,
         seats: Seats,
         on_count: Callable[[str, int], None],
+        shared: bool = False,
     ) -> None:
         self.runs = RunFeeds(on_count)
-        self.sessions = SessionFeeds(rows.begun_runs, on_count)
+        self.sessions = SessionFeeds(rows.begun_runs, on_count, shared=shared)
+        self._shared = shared
         self.seats = seats
         self._log = log
         self._extents = Extents(log)
@@ -77,7 +80,8 @@ class Audience:
             RateLimited: there are too many viewers.
         """
         following = self._following(dialect)
-        return self._viewer(principal, following.run(self._numbered(run), start), following)
+        batches = following.run(self._numbered(run), start)
+        return self._viewer(principal, self._held(run, batches) if self._shared else batches, following)
 
     async def read(self, principal: str, run: Run, start: Position, *, limit: int, wait: float) -> Slice:
         """A piece of a run's log in the native dialect; who waits for it is a viewer meanwhile.
@@ -94,6 +98,13 @@ class Audience:
             await self.sessions.dismiss(session_id)
             await self.runs.empty(run_ids)
         self.runs.forbid(run_ids)
+
+    async def catch_up(self, session_id: str) -> None:
+        """Find out what those who view a session were not told."""
+        if await self._rows.holds_session(session_id):
+            await self.sessions.refresh(session_id)
+        else:
+            await self.dismiss(session_id, [])
 
     def drain(self) -> None:
         """Send everybody away (P7.3)."""
@@ -117,6 +128,15 @@ class Audience:
                 async with aclosing(following.session(feed, start, ear, waiting)) as batches:
                     async for batch in batches:
                         yield batch
+
+    async def _held(self, run: Run, batches: Batches) -> Batches:
+        """The batches of a run, unless its session was deleted in another process since the run was looked up."""
+        async with aclosing(batches):
+            with self.runs.view(run.number, run.id):
+                if not await self._rows.holds_session(run.session_id):
+                    raise SessionNotFound("the session was deleted")
+                async for batch in batches:
+                    yield batch
 
     def _numbered(self, run: Run) -> Numbered:
         async def settled() -> int:

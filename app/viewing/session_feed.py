@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from app.runlog.base import Bell
-from app.sessions.base import Run, Waiting
+from app.sessions.base import Waiting
 
 _NOTICES = 64
 """How many notices a session's viewer may miss while it takes nothing."""
@@ -124,29 +124,38 @@ class SessionFeeds:
     Args:
         begun_runs: reads the runs of a session whose turn has come.
         on_count: told a session's id and its number of viewers whenever that changes.
+        shared: whether runs begin in other processes, too, of which a feed learns a moment later.
     """
 
     def __init__(
         self,
         begun_runs: Callable[[str], Awaitable[Sequence[tuple[int, str]]]],
         on_count: Callable[[str, int], None],
+        *,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._begun_runs = begun_runs
         self._on_count = on_count
         self._feeds: dict[str, SessionFeed] = {}
 
     async def last(self, session_id: str) -> tuple[int, str] | None:
         """(number, run id) of the session's last run whose turn has come."""
-        if (feed := self._feeds.get(session_id)) is not None and feed.loaded:
+        if not self._shared and (feed := self._feeds.get(session_id)) is not None and feed.loaded:
             number = feed.last()
             return (number, feed.run_id(number) or "") if number else None
         begun = await self._begun_runs(session_id)
         return begun[-1] if begun else None
 
-    def began(self, run: Run) -> None:
+    def viewers(self, session_id: str) -> int:
+        """How many viewers follow a session."""
+        feed = self._feeds.get(session_id)
+        return feed.viewers if feed else 0
+
+    def began(self, session_id: str, number: int, run_id: str) -> None:
         """A run began to run."""
-        if (feed := self._feeds.get(run.session_id)) is not None:
-            feed.add([(run.number, run.id)])
+        if (feed := self._feeds.get(session_id)) is not None:
+            feed.add([(number, run_id)])
 
     def wait(self, session_id: str, waiting: Sequence[Waiting]) -> None:
         """Runs have to wait, or got another place in the queue."""

@@ -1,0 +1,122 @@
+"""What every process of a fleet does again and again: it finishes what others left, and finds what it was not told.
+
+A host is gone if it shows no sign of life twice, so far apart that a live one would have shown one in between: signs
+may be lost with the server that keeps them, and must not take every host with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from attrs import evolve
+
+from app.errors import Fenced, RunNotFound, StoreUnavailable
+from app.hosting.deleting import Deletions
+from app.hosting.ending import Stores
+from app.hosting.host import Hosting
+from app.hosting.recovery import finish
+from app.hosts.base import Fleet
+from app.sessions.base import RunStatus, Unfinished
+
+log = structlog.get_logger()
+
+PAUSE: Final = 2.5
+"""Seconds between two sweeps."""
+
+CONFIRM: Final = 3.0
+"""Seconds after which a live host has shown a sign of life again, whatever became of the last one."""
+
+_TRIES: Final = 3
+_LATE: Final = 3 * PAUSE
+"""A process whose last sweep was longer ago may have been given up by the others."""
+
+_ABANDONED: Final = timedelta(minutes=1)
+"""Age of a deletion that whoever began it would have finished."""
+
+
+class Sweep:
+    """The sweep of one process."""
+
+    def __init__(self, stores: Stores, fleet: Fleet, hosting: Hosting, deletions: Deletions) -> None:
+        self._stores = evolve(stores, tries=_TRIES)
+        self._fleet = fleet
+        self._hosting = hosting
+        self._deletions = deletions
+
+    @asynccontextmanager
+    async def sweeping(self) -> AsyncIterator[None]:
+        """Sweep every so often, while inside."""
+        task = asyncio.create_task(self._sweep_for_ever())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def sweep(self, *, late: bool = False) -> None:
+        """Look after everything once.
+
+        Raises:
+            StoreUnavailable: it can't be done now.
+        """
+        await self._look_at_own(thoroughly=late)
+        await self._finish_runs_of_gone_hosts()
+        for session_id in await self._stores.sessions.deleted_sessions(self._stores.clock() - _ABANDONED):
+            self._hosting.spawn(self._deletions.carry_out(session_id))  # it may wait for what this sweep finishes
+
+    async def gone(self) -> frozenset[str]:
+        """The hosts that have died before their runs had ended."""
+        hosts = await self._stores.sessions.hosts_with_unfinished_runs()
+        missing = await self._fleet.missing(hosts - {self._fleet.name})
+        if missing:
+            await asyncio.sleep(CONFIRM)
+            missing = await self._fleet.missing(missing)
+        return missing
+
+    async def _look_at_own(self, *, thoroughly: bool) -> None:
+        """See in their rows what became of runs that wait here and, if asked to, of those that are executed here."""
+        for run in (*self._hosting.waiting(), *(self._hosting.executed() if thoroughly else ())):
+            row = await self._stores.sessions.get_run(run.session_id, run.id)
+            if row is None or row.ended_at is not None:
+                self._hosting.give_up(run)
+            elif row.status is RunStatus.RUNNING:
+                self._hosting.call(row)
+
+    async def _finish_runs_of_gone_hosts(self) -> None:
+        gone = await self.gone()
+        if not gone:
+            return
+        left = await self._stores.sessions.unfinished_runs(gone)
+        log.warning("hosts.gone", hosts=sorted(gone), runs=len(left))
+        # The last first: what waited behind a run must not begin when that ends, for nobody would execute it.
+        for each in reversed(left):
+            await self._finish(each)
+
+    async def _finish(self, left: Unfinished) -> None:
+        try:
+            await finish(self._stores, left, self._hosting.decide)
+        except (Fenced, RunNotFound) as error:  # another one sweeps here too, or its host woke up
+            log.info("run.finished_elsewhere", run_id=left.run.id, reason=str(error))
+        except StoreUnavailable as error:
+            log.warning("run.not_finished", run_id=left.run.id, retry_in=PAUSE, reason=str(error))
+
+    async def _sweep_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        swept = loop.time()
+        while True:
+            await asyncio.sleep(PAUSE)
+            began = loop.time()
+            try:
+                await self.sweep(late=began - swept > _LATE)
+            except StoreUnavailable as error:
+                log.warning("sweep.failed", retry_in=PAUSE, reason=str(error))
+            except Exception:
+                log.exception("sweep.failed", retry_in=PAUSE)
+            else:
+                swept = began

@@ -1,0 +1,1 @@
+"""The processes that together are one gateway: how they reach each other."""
