@@ -90,7 +90,7 @@ const Group = ({ part: { agent, parts } }) =>
 
 const BY_KIND = { text: Text, thinking: Thinking, tool: Tool, approval: Approval, custom: Custom, note: Note, group: Group };
 
-/** @param {{parts: import("./conversation.js").Part[]}} props */
+/** @param {{parts: import("./turn.js").Part[]}} props */
 export const Parts = ({ parts }) =>
   // The answer is given beside its part, which stays the same: by its change a component is known to be out of date.
   parts.map((part) => html`<${BY_KIND[part.kind]} key=${part.key} part=${part} answer=${part.answer} />`);
