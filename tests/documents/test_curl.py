@@ -1,35 +1,15 @@
 """docs/how-to/curl.md, pasted into a shell; what it shows is what came back, up to ids, times and words."""
 
 import json
-import re
 import shutil
-from typing import Any
 
 import pytest
 
+from tests.documents.likeness import alike, matches
 from tests.documents.pages import Block
 from tests.documents.reader import Reader
 
 pytestmark = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-
-ELLIPSIS = "…"
-
-
-def alike(shown: Any, said: Any) -> bool:
-    """Whether a JSON value is the one that is shown; `…` in a text stands for anything."""
-    match shown:
-        case dict():
-            return list(shown) == list(said) and all(alike(value, said[name]) for name, value in shown.items())
-        case list():
-            return len(shown) == len(said) and all(map(alike, shown, said))
-        case str() if ELLIPSIS in shown:
-            return matches(shown, said)
-        case _:
-            return bool(shown == said)
-
-
-def matches(shown: str, said: str) -> bool:
-    return re.fullmatch(".*".join(map(re.escape, shown.split(ELLIPSIS))), said, re.DOTALL) is not None
 
 
 @pytest.mark.executes("docs/how-to/curl.md")
