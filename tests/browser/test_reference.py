@@ -9,6 +9,7 @@ import pytest
 from attrs import Factory, define
 from playwright.sync_api import Browser, Page, expect
 
+from tests import frames
 from tests.callers import ADA
 from tests.gateway import Gateway
 
@@ -103,6 +104,7 @@ def test_every_message_is_on_the_page_with_its_fields_and_an_example(read: Any, 
     for name in CHANNEL["messages"]:
         example = json.loads(page.get_by_label(f"Example of {name}", exact=True).inner_text())
         assert example["type"] == name
+        assert frames.is_valid("ServerMessage", example) or frames.is_valid("ClientMessage", example), example
     links = page.locator("a[href^='#']").evaluate_all("all => all.map(each => each.hash.slice(1))")
     assert set(links) <= set(shown)
     expect(page.locator("#ack")).to_be_in_viewport()
