@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 import httpx
 
-Trouble = Literal["refuses", "resets", "hangs"]
+Trouble = Literal["refuses", "resets", "hangs", "swallows"]
 
 _REFUSAL = b"HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno"
 
@@ -58,16 +58,23 @@ class Cable:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             if self.on_websocket is not None and b"upgrade: websocket" in head.lower():
-                await self._trouble(self.on_websocket, reader, writer)
+                await self._trouble(self.on_websocket, head, reader, writer)
             else:
                 await self._forward(head, reader, writer)
         writer.transport.abort()
         self._open.discard(writer)
 
-    async def _trouble(self, kind: Trouble, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _trouble(
+        self, kind: Trouble, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         if kind == "refuses":
             writer.write(_REFUSAL)
-            await writer.drain()
+        if kind == "swallows":  # all that comes after the handshake
+            to = httpx.URL(self._to())
+            there, back = await asyncio.open_connection(to.host, to.port)
+            self._open.add(back)
+            back.write(head)
+            writer.write(await there.readuntil(b"\r\n\r\n"))
         if kind != "resets":
             await reader.read()
 

@@ -8,6 +8,8 @@ from app.errors import RuncastError
 
 _FINAL_CLOSES = {4004: "session_not_found", 4400: "bad_request", 4401: "unauthenticated", 4403: "forbidden_origin"}
 _PASSING = (408, 425, 429)
+_NOT_DONE = (425, 429, 503)
+"""What a server, or a proxy, says that has not begun."""
 
 
 class Refused(RuncastError):
@@ -54,7 +56,7 @@ def of_answer(answer: httpx.Response) -> Refused | Unreachable:
         pass  # somebody between us and the server answered
     if is_final(status):
         return Refused(code, detail, status)
-    return Unreachable(detail, retry_after=_seconds(answer.headers.get("retry-after", "")), unsent=True)
+    return Unreachable(detail, retry_after=_seconds(answer.headers.get("retry-after", "")), unsent=status in _NOT_DONE)
 
 
 def of_close(status: int, reason: str, told: tuple[str, str] | None) -> Refused | Unreachable:

@@ -20,6 +20,9 @@ from app.dialects.messages import Ack, Error, Pong
 Transport = Literal["websocket", "sse"]
 
 _OPEN_S: Final = 4.0
+_SPEAK_S: Final = 10.0
+"""For how long an open WebSocket may say nothing at all: `caught_up`, if nothing else, comes at once."""
+
 _PING_S: Final = SILENCE_S / 2
 _CHUNK_BYTES: Final = 1024 * 1024
 _BROKEN: Final = (
@@ -135,9 +138,13 @@ class Stream:
 async def _read(socket: AsyncWebSocketSession, give: Give) -> Refused | Unreachable:
     """Read until it breaks; the answer is why, since what is raised here would come out as a group."""
     told: tuple[str, str] | None = None
+    patience: float | None = _SPEAK_S
     while True:
         try:
-            message = read(await socket.receive_text())
+            message = read(await socket.receive_text(patience))
+            patience = None
+        except TimeoutError:
+            return NoWebSocket("the WebSocket opened and said nothing")
         except WebSocketDisconnect as closed:
             return of_close(closed.code, closed.reason, told)
         except (HTTPXWSException, ValueError) as error:

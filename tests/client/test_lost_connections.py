@@ -64,11 +64,12 @@ async def test_a_run_is_followed_to_its_end_across_a_cut(gateway: Gateway, cable
     await is_exact(gateway, session, run, seen)
 
 
-@pytest.mark.parametrize("trouble", ["refuses", "resets", "hangs"])
+@pytest.mark.parametrize("trouble", ["refuses", "resets", "hangs", "swallows"])
 async def test_where_no_websocket_gets_through_it_is_server_sent_events(
     gateway: Gateway, cable: Cable, trouble: Trouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams_module, "_OPEN_S", 0.3)
+    monkeypatch.setattr(streams_module, "_SPEAK_S", 0.3)
     cable.on_websocket = trouble
     session_id = await create_session(cable.url)
     async with connect(cable.url, session_id) as session:
