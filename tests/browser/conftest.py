@@ -1,6 +1,5 @@
 """A real server process, a real Chromium, and a cable between them that can be cut."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -19,6 +18,7 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import Factory, define
 from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwright
 
+from tests import cable as cables
 from tests import frames
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -215,45 +215,21 @@ def open_tab(api: Api, browser: Browser) -> Iterator[OpenTab]:
 
 
 class Cable:
-    """A TCP proxy: `cut` breaks every connection that goes through it, new ones are let through."""
+    """A cable that is cut from a test's thread; `base` is the address at its near end."""
 
-    def __init__(self, portal: BlockingPortal, port: int) -> None:
+    def __init__(self, portal: BlockingPortal, plugged: cables.Cable) -> None:
+        self.base = plugged.url
         self._portal = portal
-        self._port = port
-        self._ends: list[asyncio.StreamWriter] = []
-        self._server = portal.call(asyncio.start_server, self._carry, "127.0.0.1", 0)
-
-    @property
-    def base(self) -> str:
-        return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        self._plugged = plugged
 
     def cut(self) -> None:
-        self._portal.call(self._cut)
-
-    def close(self) -> None:
-        self._portal.call(self._server.close)
-        self.cut()
-        self._portal.call(self._server.wait_closed)
-
-    def _cut(self) -> None:
-        for end in self._ends:
-            end.transport.abort()
-        self._ends.clear()
-
-    async def _carry(self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port)
-        self._ends += [near_writer, far_writer]
-        await asyncio.gather(self._pump(near_reader, far_writer), self._pump(far_reader, near_writer))
-
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
-                writer.write(data)
-                await writer.drain()
-        writer.close()
+        self._portal.call(self._plugged.cut)
 
 
 @pytest.fixture
 def cable(api: Api) -> Iterator[Cable]:
-    with start_blocking_portal() as portal, contextlib.closing(Cable(portal, httpx.URL(api.base).port or 80)) as cable:
-        yield cable
+    with (
+        start_blocking_portal() as portal,
+        portal.wrap_async_context_manager(cables.Cable.plugged(lambda: api.base)) as plugged,
+    ):
+        yield Cable(portal, plugged)
