@@ -1,0 +1,139 @@
+"""Processes that meet in a Valkey server, whatever happens to that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from app.errors import ConfigurationError, NoAnswer, StoreUnavailable
+from app.hosts.base import Cancel
+from app.hosts.redis import open_fleet
+from app.sessions.base import RunStatus
+from tests.hosts.conftest import LEASE, Town
+from tests.house import ME, PATIENCE
+from tests.runlog.servers import VALKEY, KeyServer, free_port
+from tests.sessions.opening import STORES
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def server(start_server: Callable[..., KeyServer]) -> KeyServer:
+    """A server that a test may do anything to; it keeps what it has."""
+    return start_server(VALKEY, "--appendonly", "yes")
+
+
+@pytest.fixture
+async def town(server: KeyServer, tmp_path: Path, quick: None, anyio_backend: str) -> AsyncIterator[Town]:
+    town = Town(tmp_path, STORES["sqlite"](tmp_path), server, "t:")
+    yield town
+    await town.close_all()
+
+
+async def pause(server: KeyServer) -> None:
+    server.pause()
+    await asyncio.sleep(2 * LEASE)  # nothing tells of time that passes without the server
+    server.resume()
+
+
+async def cut(server: KeyServer) -> None:
+    for kind in ("pubsub", "normal"):
+        server.ask("CLIENT", "KILL", "TYPE", kind)
+
+
+async def restart(server: KeyServer) -> None:
+    await asyncio.to_thread(server.kill)
+    await asyncio.sleep(2 * LEASE)
+    await asyncio.to_thread(server.start)
+
+
+@pytest.mark.parametrize("happening", [pause, cut, restart])
+async def test_what_happens_to_the_server_costs_no_run_and_no_viewer(town: Town, server: KeyServer, happening) -> None:
+    here, there = await town.open(), await town.open()
+    session = await here.session()
+    run = await here.start(session)
+    async with there.watch(session) as watch:
+        town.agents[0].says("before")
+        await watch.until("stream_delta")
+        await happening(server)
+        town.agents[0].says("after")
+        assert (await watch.until("stream_delta"))[-1]["delta"] == "after"
+        await there.registry.cancel(ME, session)
+        assert (await watch.until("stream_cancelled"))[-1]["content"] == "beforeafter"
+        second = await here.start(session)
+        assert (await watch.until("stream_start"))[-1]["run_id"] == second.id
+    assert (await there.registry.run(ME, session, run.id)).status is RunStatus.CANCELLED
+
+
+async def test_a_viewer_hears_of_what_began_while_nobody_could_be_told(town: Town, server: KeyServer) -> None:
+    here, there = await town.open(), await town.open()
+    session = await here.session()
+    async with there.watch(session) as watch:
+        await watch.until("caught_up")
+        await asyncio.to_thread(server.kill)
+        run = await here.start(session)
+        await asyncio.to_thread(server.start)
+        assert (await watch.until("stream_start"))[-1]["run_id"] == run.id
+
+
+async def test_a_server_that_was_emptied_makes_nobody_dead(town: Town, server: KeyServer) -> None:
+    here, there = await town.open(), await town.open()
+    run = await here.start(await here.session())
+    server.ask("FLUSHALL")
+    assert await town.fleets[1].missing([run.host]) == {run.host}
+    assert await there.registry.sweep.gone() == frozenset()
+
+
+async def test_who_leaves_is_missing_at_once_and_who_dies_after_its_lease(town: Town) -> None:
+    here, there, third = await town.open(), await town.open(), await town.open()
+    names = [fleet.name for fleet in town.fleets]
+    await town.fleets[0].close()
+    assert await town.fleets[1].missing(names) == {names[0]}
+    await town.kill(third)
+    async with asyncio.timeout(PATIENCE):
+        while await town.fleets[1].missing(names) != {names[0], names[2]}:  # noqa: ASYNC110 - a key that expires
+            await asyncio.sleep(0.01)
+    assert here.registry is not there.registry
+
+
+async def test_an_order_to_nobody_has_no_answer(town: Town) -> None:
+    await town.open()
+    with pytest.raises(NoAnswer):
+        await town.fleets[0].ask("nobody", Cancel("run", "because"))
+
+
+async def test_a_process_whose_server_is_away_for_longer_than_its_lease_is_not_ready(
+    town: Town, server: KeyServer
+) -> None:
+    await town.open()
+    fleet = town.fleets[0]
+    await fleet.check()
+    await asyncio.to_thread(server.kill)
+
+    async def until_it_fails() -> None:
+        while True:
+            await fleet.check()
+            await asyncio.sleep(0.01)
+
+    with pytest.raises(StoreUnavailable):
+        await asyncio.wait_for(until_it_fails(), PATIENCE)
+    await asyncio.to_thread(server.start)
+
+    async def until_it_is_back() -> None:
+        while True:
+            try:
+                return await fleet.check()
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(until_it_is_back(), PATIENCE)
+
+
+async def test_a_server_that_is_not_there_is_not_joined() -> None:
+    with pytest.raises(StoreUnavailable):
+        await open_fleet(f"redis://127.0.0.1:{free_port()}/0")
+    with pytest.raises(ConfigurationError):
+        await open_fleet("http://nothing")
