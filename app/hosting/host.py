@@ -12,9 +12,10 @@ import structlog
 from attrs import frozen
 
 from app.agents.base import Agent, Turn
-from app.errors import Fenced, RunNotFound
+from app.errors import Fenced, RunNotFound, StoreUnavailable
 from app.events import RunCancelled, Terminal
 from app.hosting.attendance import Attendance
+from app.hosting.doubts import Doubts
 from app.hosting.elsewhere import Elsewhere
 from app.hosting.ending import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of
 from app.hosting.limits import RunLimits
@@ -69,6 +70,7 @@ class Hosting:
         self._closings: dict[str, asyncio.Task[None]] = {}
         self._inserting: dict[str, asyncio.Task[Started]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()  # asyncio itself holds tasks by weak references only
+        self._doubts = Doubts(stores.sessions, self._close_unbegun)
         self._draining = False
         stores.telemetry.measures.queued = lambda: len(self._waiting)
 
@@ -98,10 +100,15 @@ class Hosting:
 
         Raises:
             SessionNotFound, RunActive, QueueFull, IdempotencyMismatch: nothing was started.
+            StoreUnavailable: nothing was, or it is ended before it begins.
         """
 
         async def insert() -> Started:
-            started = await self._stores.sessions.start_run(session_id, new)
+            try:
+                started = await self._stores.sessions.start_run(session_id, new)
+            except StoreUnavailable:
+                self._doubts.add(session_id, new.id)
+                raise
             if started.created:
                 self._tell.waits(session_id, started.waiting)
                 self._accept(_Accepted(started.run, agent, prepare, watch), attended=cancel_when_left)
@@ -157,6 +164,7 @@ class Hosting:
     async def close(self, grace: float) -> None:
         """Give runs `grace` seconds to end by themselves; end the rest, and what waits, with `run_interrupted`."""
         self.drain()
+        await self._doubts.close()
         for run_id in list(self._waiting):
             self._stop(run_id, INTERRUPTED)
         if self._tasks and grace > 0:

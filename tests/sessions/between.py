@@ -13,7 +13,7 @@ class Between:
 
     Attributes:
         commits_to_lose: how many commits are carried out without an answer: the connection breaks instead.
-        stalled: whether nothing is passed on.
+        then_refuses: whether it lets nobody through once it has lost a commit, until `refuses` is False again.
     """
 
     def __init__(self, server: Path) -> None:
@@ -22,6 +22,8 @@ class Between:
         self._moving = asyncio.Event()
         self._moving.set()
         self.commits_to_lose = 0
+        self.then_refuses = False
+        self.refuses = False
 
     def stall(self) -> None:
         """Pass nothing on any more, and tell nobody."""
@@ -34,6 +36,9 @@ class Between:
         self._moving.set()
 
     async def relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses:
+            writer.transport.abort()
+            return
         from_server, to_server = await asyncio.open_unix_connection(self._server)
         both = {writer, to_server}
         self._writers |= both
@@ -49,6 +54,7 @@ class Between:
                 to_server.write(data)
                 if lost:
                     assert b"COMMIT" in await from_server.read(65536)
+                    self.refuses = self.then_refuses
                     break
         except ConnectionError:
             pass
