@@ -7,7 +7,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, get
+from litestar import MediaType, Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.router import Router
@@ -26,12 +26,18 @@ class Contents(OpenAPIRenderPlugin):
     def __init__(self) -> None:
         super().__init__(path="/")
         self._page = (files("app.web") / "schema" / "index.html").read_bytes()
-        self.headers = page_headers(self._page)
+        self._headers = page_headers(self._page)
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:  # noqa: ARG002
         """The page, its links being relative to the address that was asked for."""
         below = request.scope["raw_path"].endswith(b"/")
         return self._page.replace(_AT, b"" if below else b"schema/")
+
+    def allow(self, answer: Response[Any]) -> Response[Any]:
+        """Give pages the headers of pages, and leave documents those of all other answers."""
+        if answer.media_type == MediaType.HTML:
+            answer.headers.update(self._headers)
+        return answer
 
 
 def contracts_router(version: str, base_path: str, contents: Contents) -> Router:
@@ -40,14 +46,14 @@ def contracts_router(version: str, base_path: str, contents: Contents) -> Router
     Args:
         version: of this server.
         base_path: what all routes are under.
-        contents: the page whose headers all of them get.
+        contents: the page that leads to them.
     """
     return Router(
         f"{base_path}/schema",
         route_handlers=_contracts(version, base_path),
         include_in_schema=False,
         opt=OPEN,
-        response_headers=contents.headers,
+        after_request=contents.allow,
     )
 
 
