@@ -78,7 +78,9 @@ export class Proof {
     const [{ type, session_id, run_id }] = run;
     if (type !== "stream_start") return this.unchecked++; // its beginning is no longer kept
     try {
-      const { lost, strange } = compared(await this.readLog(`sessions/${session_id}/runs/${run_id}`), run);
+      const log = await this.readLog(`sessions/${session_id}/runs/${run_id}`);
+      if (log.some(({ type }) => type === "gap")) throw new Error("trimmed meanwhile");
+      const { lost, strange } = compared(log, run);
       this.lost += lost.length;
       this.strange += strange.length;
       this.checked++;
