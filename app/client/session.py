@@ -29,11 +29,20 @@ class Session:
 
     Attributes:
         id: the session's id.
+        run: the run that alone is followed, if one is.
         after: where the messages given so far end; a session that is opened `after` this misses none.
     """
 
-    def __init__(self, server: Server, id: str, after: str | None, follower: Follower) -> None:  # noqa: A002
+    def __init__(
+        self,
+        server: Server,
+        id: str,  # noqa: A002
+        run: str | None,
+        after: str | None,
+        follower: Follower,
+    ) -> None:
         self.id = id
+        self.run = run
         self.after = after
         self._server = server
         self._path = _session_path(id)
@@ -96,22 +105,24 @@ class Session:
         return str(answer["id"])
 
     async def cancel(self, run: str | None = None) -> None:
-        """Cancel a run, the one in progress if none is named; one that has ended stays as it is (P4.6).
+        """Cancel a run; if none is named, the one that is followed, or else the one in progress.
+
+        One that has ended stays as it is (P4.6).
 
         Raises:
             Refused: there is no such run.
         """
-        run = run or await self._active_run()
+        run = run or await self._meant()
         if run is not None:
             await self._server.call(f"{self._path}/runs/{_quoted(run)}/cancel")
 
     async def approve(self, call_id: str, approved: bool, comment: str | None = None) -> None:
-        """Answer an `approval_requested` of the run in progress.
+        """Answer an `approval_requested` of the run that is followed, or else of the one in progress.
 
         Raises:
             Refused: nothing waits for this answer.
         """
-        run = await self._active_run()
+        run = await self._meant()
         if run is None:
             raise Refused("no_such_approval", "no run is in progress")
         body: dict[str, Any] = {"approved": approved}
@@ -123,7 +134,9 @@ class Session:
         """Stop following; `async for` ends. Commands still work until the `async with` is left."""
         await self._follower.close()
 
-    async def _active_run(self) -> str | None:
+    async def _meant(self) -> str | None:
+        if self.run is not None:
+            return self.run
         run = (await self._server.call(self._path, method="GET"))["active_run"]
         return str(run) if run is not None else None
 
@@ -176,7 +189,7 @@ async def connect(
         follower = Follower(Stream(to, path, after), by, run is not None, on_lost)
         await follower.start()
         try:
-            yield Session(to, session, after, follower)
+            yield Session(to, session, run, after, follower)
         finally:
             await follower.close()
 

@@ -66,6 +66,20 @@ async def test_following_a_run_ends_with_it_and_after_its_end_there_is_nothing(g
         assert [message async for message in again] == []
 
 
+async def test_who_follows_a_run_commands_that_run(gateway: Gateway) -> None:
+    session_id = await create_session(gateway.url)
+    async with connect(gateway.url, session_id) as session:
+        waiting = [await session.send(LONG), await session.send(LONG, on_conflict="queue")][1]
+    async with connect(gateway.url, session_id, run=waiting) as run:
+        await run.cancel()
+        async with connect(gateway.url, session_id) as session:
+            await session.cancel()
+        seen = [message async for message in run]
+
+    assert [message.run_id for message in seen if isinstance(message, messages.StreamStart)] == [waiting]
+    assert isinstance(seen[-1], messages.StreamCancelled)
+
+
 async def test_an_approval_is_asked_for_and_answered(gateway: Gateway) -> None:
     session_id = await create_session(gateway.url)
     async with connect(gateway.url, session_id) as session:
@@ -177,7 +191,8 @@ async def test_a_ticket_is_enough_for_its_session(guarded: Gateway) -> None:
         ticket = (await http.post("/tickets", json={"session_id": session_id})).json()["ticket"]
     for transport in TRANSPORTS:
         async with connect(guarded.url, session_id, ticket=ticket, transport=transport) as session:  # type: ignore[arg-type]
-            await session.send(QUICK)
+            await session.send(LONG, files=[await session.upload("a.txt", b"a file")])
+            await session.cancel()
             await until_terminal(session)
 
 
