@@ -31,7 +31,7 @@ def test_messages_wait_are_taken_back_and_interrupt(api, open_tab):
     tab.send(f"{QUICK} three")
     expect(waiting.nth(1)).to_contain_text("Waits for 2 runs")
     other = open_tab(tab.page.url)
-    expect(other.page.locator("article.waiting")).to_have_count(2)
+    expect(other.page.locator("article.waiting .user")).to_have_text([f"{QUICK} two", f"{QUICK} three"])
 
     waiting.nth(1).get_by_role("button").click()
     expect(waiting).to_have_count(1)
@@ -59,6 +59,7 @@ def test_an_answer_goes_with_a_comment(open_tab):
     tab.page.fill(".approval input", "they are old")
     tab.page.get_by_role("button", name="Refuse").click()
     expect(tab.page.locator(".approval .note")).to_have_text("Refused: they are old")
+    expect(tab.page.locator("#content")).to_be_focused()
     tab.has_checked(1)
     expect(tab.page.locator("details.tool[data-status=failed]")).to_have_count(1)
 

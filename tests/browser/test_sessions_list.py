@@ -31,7 +31,8 @@ def test_sessions_are_gone_to_named_and_deleted_and_the_address_follows(api, ope
 
     entry = tab.page.locator("#sessions li").filter(has_text="second words")
     entry.get_by_role("button", name=re.compile("Delete")).click()
-    entry.get_by_role("button", name="Really?").click()
+    expect(entry.get_by_role("button", name="Really?")).to_be_focused()
+    tab.page.keyboard.press("Enter")
     expect(entry).to_have_count(0)
     expect(tab.page.locator("#welcome")).to_be_visible()
     assert tab.session == ""

@@ -1,12 +1,13 @@
 /** The conversation: each run's message and what came of it, and what waits for its turn. */
 
-import { useLayoutEffect, useReducer, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useReducer, useRef } from "preact/hooks";
 import { stick } from "./element.js";
 import { html } from "../html.js";
 import { painter } from "./painter.js";
 import { Parts } from "./parts.js";
-import { access, connection, conversation, draft, drawn, sent, sessionId } from "./state.js";
+import { access, connection, conversation, draft, drawn, readWaiting, sent, sessionId } from "./state.js";
 
+const OWN = 500; // milliseconds within which a message of this page is answered, and so known
 const EXAMPLES = [
   "What can you do?",
   "/length 300 /rate 40 Tell me a long story",
@@ -82,6 +83,10 @@ function Gap({ gap: { requested, earliest } }) {
 }
 
 function Waiting({ run: { run, number, ahead } }) {
+  useEffect(() => {
+    const timer = setTimeout(() => sent.has(run) || readWaiting().catch(() => {}), OWN);
+    return () => clearTimeout(timer);
+  }, [run]);
   const drop = async () => {
     await connection.session.cancel(run);
     conversation.forget(run);

@@ -85,7 +85,7 @@ export function Composer({ field }) {
       html`<button id="interrupt" type="button" title="Stops the run, and goes first (Ctrl+Enter)" onClick=${() => submit("interrupt")}>
         Interrupt
       </button>`}
-      <button id="stop" class="danger" type="button" title="Escape" hidden=${!running} onClick=${stop}>Stop</button>
+      <button id="stop" class="danger" type="button" title="Escape" hidden=${!running} onClick=${() => Promise.resolve(stop()).then(() => field.current?.focus())}>Stop</button>
     </div>
   </form>`;
 }

@@ -60,8 +60,9 @@ function Approval({ part: { call, tool, args, reason, answer } }) {
   const decide = async (approved) => {
     setBusy(true);
     const said = comment.current?.value.trim() || undefined;
-    await access.attempt(() => connection.session.approve(call, approved, said));
+    const done = await access.attempt(() => connection.session.approve(call, approved, said));
     setBusy(false);
+    if (done) document.getElementById("content")?.focus(); // the buttons are about to go
   };
   const told = answer && `${answer.approved ? "Allowed" : "Refused"}${answer.comment ? `: ${answer.comment}` : ""}`;
   return html`<div class="approval" role="group" aria-label="The agent asks">

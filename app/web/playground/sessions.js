@@ -63,7 +63,12 @@ function Entry({ session, leave }) {
       ${active_run && html`<span class="live" role="img" aria-label="running"></span>`}${name}
     </a>
     ${asked
-      ? html`<button type="button" class="danger" onClick=${() => access.attempt(() => remove(id))} onBlur=${() => (doomed.value = "")}>
+      ? html`<button
+          type="button"
+          class="danger"
+          ref=${(button) => document.activeElement === document.body && button?.focus() /* what was pressed is gone */}
+          onClick=${() => access.attempt(() => remove(id))} onBlur=${() => (doomed.value = "")}
+        >
           Really?
         </button>`
       : html`<button type="button" class="plain" aria-label=${`Delete ${name}`} title="Delete" onClick=${() => (doomed.value = id)}>

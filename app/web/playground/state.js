@@ -51,6 +51,19 @@ async function readLog(path) {
   return events;
 }
 
+/** Looks up what the runs say that wait, and were sent by others: only the transcript has it. */
+export async function readWaiting() {
+  const [mine, id] = [conversation, sessionId.value];
+  for (let cursor = ""; cursor !== null; ) {
+    const page = await request(`sessions/${encodeURIComponent(id)}/messages?limit=200${cursor}`, access);
+    if (mine !== conversation) return;
+    for (const { role, run_id, content } of page.items)
+      if (role === "user" && mine.waiting.has(run_id) && !sent.has(run_id)) sent.set(run_id, { content, images: [] });
+    cursor = page.next && `&cursor=${encodeURIComponent(page.next)}`;
+  }
+  ask("conversation")();
+}
+
 /** Shows a session from its beginning, or none. */
 export function show(id) {
   connection.leave();
