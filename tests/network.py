@@ -6,11 +6,26 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.gateway import Gateway
+
 _CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def port_of(gateway: Gateway) -> int:
+    return int(gateway.url.rpartition(":")[2])
+
+
+def peers(gateway: Gateway) -> set[int]:
+    """The ports of those who are connected to the server."""
+    table = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
+    rows = [line.split()[1:4] for line in table]
+    own = f":{port_of(gateway):04X}"
+    return {int(peer.rpartition(":")[2], 16) for local, peer, state in rows if local.endswith(own) and state == "01"}
 
 
 class Network:

@@ -4,12 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import pytest
 
 from tests.gateway import Gateway, Launch, every_event, new_session, start
-from tests.network import Network, network
+from tests.network import Network, network, peers, port_of
 from tests.watching import Item, Watch, all_closed, rise, story, watch, watch_sse, watch_ws
 
 __all__ = ["network"]
@@ -19,18 +18,6 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("network")]
 SEND_TIMEOUT = 1
 FREED = SEND_TIMEOUT + 6 + 2
 """Seconds until a viewer that vanished is let go: the kernel waits six longer than the server, then it looks."""
-
-
-def port_of(gateway: Gateway) -> int:
-    return int(gateway.url.rpartition(":")[2])
-
-
-def peers(gateway: Gateway) -> set[int]:
-    """The ports of those who are connected to the server."""
-    table = Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]
-    rows = [line.split()[1:4] for line in table]
-    own = f":{port_of(gateway):04X}"
-    return {int(peer.rpartition(":")[2], 16) for local, peer, state in rows if local.endswith(own) and state == "01"}
 
 
 class Cut:
