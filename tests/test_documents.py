@@ -70,7 +70,7 @@ def test_every_code_block_says_what_language_it_is_in(page):
 def links(page):
     """The targets of a page's links that lead to this repository."""
     text = re.sub(r"^ *```.*?^ *```$", "", text_of(page), flags=re.MULTILINE | re.DOTALL)
-    return re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", text)
+    return re.findall(r"(?:\]\(|src=\")(?![a-z]+:)([^)\s\"]+)[)\"]", text)
 
 
 @pytest.mark.parametrize("page", pages())
