@@ -1,7 +1,10 @@
 /** What a page shows the server where it asks who calls, and what it says to the reader when something went wrong. */
 
-import { html } from "./html.js";
 import { signal } from "@preact/signals";
+import { html } from "./html.js";
+import { incidentOf, noteIncidents } from "./incidents.js";
+
+noteIncidents();
 
 /** What goes with every request: kept for this tab. */
 export class Access {
@@ -55,10 +58,11 @@ const PLAIN = {
 
 /** What went wrong, for people; the code and the incident are for whoever helps them. */
 export function told(error) {
-  const { code, message, incident } = error;
+  const { code, message } = error;
   if (!code) return message || String(error);
   const plain = Object.hasOwn(PLAIN, code) ? `${PLAIN[code]}: ` : "";
-  return `${plain}${message || code} (${[code, incident].filter(Boolean).join(", ")})`;
+  const incident = incidentOf(error);
+  return `${plain}${message || code} (${incident ? `${code}, incident ${incident}` : code})`;
 }
 
 /** A form for the token, shown when one is asked for. */

@@ -113,3 +113,13 @@ def test_a_picture_that_is_none_is_refused_in_words_and_the_message_stays(open_t
     expect(tab.page.locator("#notice")).to_contain_text("(invalid_message)")
     expect(tab.page.locator("#content")).to_have_value("look at this")
     expect(tab.page.locator("#attached li")).to_have_count(1)
+
+
+def test_what_went_wrong_on_the_server_is_said_with_its_incident(open_tab):
+    tab = open_tab()
+    problem = {"detail": "something went wrong", "code": "internal_error", "incident": "0123abcd"}
+    tab.page.route("**/sessions", lambda route: route.fulfill(status=500, json=problem))
+    tab.page.click("#new button")
+    expect(tab.page.locator("#notice")).to_have_text(
+        "something went wrong (internal_error, incident 0123abcd)", timeout=15_000
+    )
