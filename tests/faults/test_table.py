@@ -1,7 +1,7 @@
 """The faults that the embedded server is to withstand, by their number in the failure model, and the test of each.
 
-Numbers that are missing need several processes or a store of its own: a Redis that dies, pauses, fills or forgets (3
-to 7), two hosts of one run (24), a rolling deployment (31).
+Numbers that are missing need several processes: two hosts of one run (24), a rolling deployment (31). What happens to a
+Redis or Valkey (3 to 7) is tried on the log that it keeps.
 """
 
 import ast
@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 AGENTS, CLIENTS = "faults/test_agents", "faults/test_clients"
 MACHINE, NETWORK, STORAGE = "faults/test_machine", "faults/test_network", "faults/test_storage"
+REDIS = "runlog/test_redis_faults"
 FOLLOW, LEAVE, SOCKET = "transports/test_follow", "server/test_viewers_that_leave", "transports/test_websocket"
 
 ROWS: dict[int, tuple[str, ...]] = {
@@ -20,6 +21,11 @@ ROWS: dict[int, tuple[str, ...]] = {
         "faults/test_drain::test_viewers_are_told_at_once_and_resume_after_the_restart",
         f"{CLIENTS}::test_many_viewers_are_told_at_once_and_each_resumes_exactly",
     ),
+    3: (f"{REDIS}::TestAServerThatIsAway",),
+    4: (f"{REDIS}::TestAServerThatIsAway",),
+    5: (f"{REDIS}::TestAServerThatIsFull",),
+    6: (f"{REDIS}::TestALogThatIsLost",),
+    7: (f"{REDIS}::TestALogThatIsLost",),
     8: (f"{NETWORK}::test_viewers_that_vanish_are_let_go_and_resume_when_they_are_back",),
     9: (f"{NETWORK}::test_a_network_that_loses_every_third_packet_only_makes_it_slower",),
     10: (
@@ -63,7 +69,7 @@ ROWS: dict[int, tuple[str, ...]] = {
         f"{FOLLOW}::test_a_malformed_position_on_a_websocket_gets_an_error_and_close_4400",
     ),
 }
-ELSEWHERE = {*range(3, 8), 24, 31}
+ELSEWHERE = {24, 31}
 TESTS = sorted({test for tests in ROWS.values() for test in tests})
 
 

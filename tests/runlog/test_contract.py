@@ -126,6 +126,8 @@ class TestAppending:
         for first_seq in (0, 1, 3, 5, 100):
             with pytest.raises(Fenced):
                 await log.append("r", first_seq, words(8, 9))
+            with pytest.raises(Fenced):
+                await log.append("r", first_seq, words(8, 9), closed=True)
         assert (await log.read("r", 0, 10)).tail == 3
 
         await log.append("r", 4, words(4, 4))

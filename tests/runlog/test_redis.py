@@ -47,6 +47,12 @@ async def until(reached: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def put_unheard(server: KeyServer, key: str, seq: int, *, closed: bool = True) -> None:
+    """Append as another process would, but without publishing it."""
+    body = f'[["t",{{"delta":"{seq}","part":"","agent":null}}]]'
+    server.ask("XADD", key, f"{seq}-0", "n", "1", "m", "somebody1", "c", str(int(closed)), "b", body)
+
+
 class TestTwoProcesses:
     async def test_what_one_appends_the_other_reads(self, views) -> None:
         here, there = views
@@ -105,6 +111,51 @@ class TestTwoProcesses:
         with pytest.raises(Fenced):
             await here.append("r", 4, words(4, 4))
         assert not await here.wait("r", 4)
+
+    async def test_a_writer_is_told_of_another_without_having_to_look(self, server, prefix) -> None:
+        here, there = [await RedisLog.open(server.url, prefix=prefix, look_every=60) for _ in range(2)]
+        await here.append("r", 1, words(1, 3))
+        waiter = await parked(here, "r", 3)
+
+        await there.append("r", 4, words(4, 4))
+
+        assert await ended(waiter) == [True]
+        waiter = await parked(here, "r", 4)
+        await there.append("r", 5, words(5, 5), closed=True)
+        assert await ended(waiter) == [True]
+        assert await read_all(here, "r") == [1, 2, 3, 4, 5]
+        await here.close()
+        await there.close()
+
+    async def test_a_writer_that_is_refused_knows_nothing_any_more_and_reads_what_there_is(
+        self, server, prefix
+    ) -> None:
+        log = await RedisLog.open(server.url, prefix=prefix, look_every=60)
+        await log.append("r", 1, words(1, 3))
+        put_unheard(server, f"{prefix}{{r}}", 4)
+
+        with pytest.raises(Fenced):
+            await log.append("r", 4, words(8, 8))
+
+        assert await read_all(log, "r") == [1, 2, 3, 4]
+        await log.close()
+
+    async def test_a_message_that_does_not_follow_from_what_was_known_is_no_news(self, server, prefix) -> None:
+        here, there = [await RedisLog.open(server.url, prefix=prefix, look_every=60) for _ in range(2)]
+        await here.append("r", 1, words(1, 3))
+        waiter, barrier = await parked(there, "r", 3), await parked(there, "other", 0)
+        server.ask("DEL", f"{prefix}{{r}}")
+        put_unheard(server, f"{prefix}{{r}}", 3, closed=False)
+        stranger = await RedisLog.open(server.url, prefix=prefix)
+
+        await stranger.append("r", 4, words(4, 4))
+        await stranger.append("other", 1, words(1, 1))
+
+        assert await ended(barrier) == [True]
+        assert not waiter.done()
+        waiter.cancel()
+        for log in (here, there, stranger):
+            await log.close()
 
     async def test_writers_may_take_turns(self, views) -> None:
         reader = asyncio.create_task(read_all(views[1], "r"))

@@ -13,7 +13,7 @@ from app.runlog.redis.log import RedisLog
 from tests.runlog.relay import Relay
 from tests.runlog.servers import REDIS, VALKEY, KeyServer
 from tests.runlog.test_contract import ended, parked, read_all, seqs_of, words
-from tests.runlog.test_redis import until
+from tests.runlog.test_redis import put_unheard, until
 
 pytestmark = pytest.mark.anyio
 
@@ -49,6 +49,7 @@ async def append_all(log: RedisLog, run_id: str, first: int, last: int) -> None:
         await log.append(run_id, seq, words(seq, seq), closed=seq == last)
 
 
+@pytest.mark.faults
 class TestAServerThatIsAway:
     async def test_one_that_pauses_for_three_seconds_costs_three_seconds(self, start_server, open_log) -> None:
         server = start_server(VALKEY)
@@ -118,8 +119,7 @@ class TestAServerThatIsAway:
         log = await open_log(server.url, look_every=QUICK)
         await log.append("other", 1, words(1, 1))
         waiter = await parked(log, "r", 0)
-        body = '[["t",{"delta":"1","part":"","agent":null}]]'
-        server.ask("XADD", "runcast:{r}", "1-0", "n", "1", "m", "somebody1", "c", "1", "b", body)
+        put_unheard(server, "runcast:{r}", 1)
 
         assert await ended(waiter) == [True]
         assert await read_all(log, "r") == [1]
@@ -163,6 +163,7 @@ class TestAnAnswerThatIsLost:
             await log.close()
 
 
+@pytest.mark.faults
 class TestAServerThatIsFull:
     async def test_appends_wait_for_room_and_everything_is_still_read(self, server, open_log) -> None:
         log, other = await open_log(server.url), await open_log(server.url)
@@ -183,6 +184,7 @@ class TestAServerThatIsFull:
         assert await read_all(other, "r") == [1, 2, 3, 4]
 
 
+@pytest.mark.faults
 class TestALogThatIsLost:
     async def test_a_reader_that_waits_is_woken_soon_and_finds_a_gap(self, start_server, open_log) -> None:
         server = start_server(VALKEY)
