@@ -105,8 +105,8 @@ class Settings:
         jwt_audience: what the `aud` of a token must name.
         jwt_issuer: what the `iss` of a token must be.
         secret: what tickets are signed with (P6.2); without it, a secret is made and kept in the data directory.
-        metrics_token: what `/metrics` wants to be shown; without it, `/metrics` is open, or closed to everybody where
-            callers have to authenticate.
+        metrics_token: what `/metrics` and `/operator/runs` want to be shown; without it, both are open, or closed to
+            everybody where callers have to authenticate.
         token: what `runcast tail` shows to the gateway; the gateway itself has no use for it.
         max_message_bytes: the longest WebSocket frame and HTTP body that is read (P4.2).
         max_json_depth: how deep the JSON of commands and bodies may be nested (P6.6).

@@ -6,9 +6,13 @@ import subprocess
 import sys
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import expect
 
+from tests.browser.conftest import Api
+from tests.cable import Cable
 from tests.callers import ADA, guarded
+from tests.gateway import Gateway
 
 __all__ = ["guarded"]
 
@@ -61,6 +65,27 @@ def test_a_delayed_network_changes_nothing_but_the_time_even_when_it_is_left_and
         act()
     tab.has_checked(1)
     tab.is_exact(api)
+
+
+def test_a_server_that_is_killed_costs_the_page_nothing(open_tab, tmp_path):
+    gateway = Gateway(tmp_path)
+    there = Cable.plugged(lambda: gateway.url)
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(there) as cable:
+        try:
+            gateway.start()
+            tab = open_tab(f"{cable.url}/")
+            tab.send("/length 3000 /rate 100 Hello")
+            tab.has_received(30)
+            gateway.kill()
+            tab.state_is("waiting")
+            gateway.start()
+            tab.has_checked(1)
+            tab.is_exact(Api(gateway.url))
+            expect(tab.page.locator("article .end")).to_contain_text("(run_interrupted)")
+            tab.send("/quiet /length 5 /rate 500 Again")
+            tab.has_checked(2)
+        finally:
+            gateway.close()
 
 
 def test_a_position_that_is_no_longer_kept_is_told_and_everything_that_is_comes_again(api, open_tab):
