@@ -131,6 +131,7 @@ class TestTwoProcesses:
         self, server, prefix
     ) -> None:
         log = await RedisLog.open(server.url, prefix=prefix, look_every=60)
+        (await parked(log, "other", 0)).cancel()  # its first look, when it had connected, is over
         await log.append("r", 1, words(1, 3))
         put_unheard(server, f"{prefix}{{r}}", 4)
 

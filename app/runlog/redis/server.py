@@ -11,6 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
+from hiredis import pack_command
 from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -41,7 +42,8 @@ class Wire:
         Raises:
             RedisError: the connection is lost.
         """
-        packed = self._connection.pack_commands(commands)
+        # redis-py's own packing, in Python, would be half of what an append costs.
+        packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
         await self._connection.send_packed_command(packed, check_health=False)
 
     async def receive(self) -> Any:
