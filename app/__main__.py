@@ -92,7 +92,7 @@ def tail(session: str, url: str | None, after: str | None, token: str | None) ->
 @_clear_errors
 def migrate() -> None:
     """Bring the database's tables up to date, as a start does. Safe while others do the same."""
-    from app.main import database_url  # noqa: PLC0415 - the other commands need no application
+    from app.opening import database_url  # noqa: PLC0415 - the other commands need no application
     from app.sessions.migrations import migrate as bring_up_to_date  # noqa: PLC0415
 
     settings = _settings()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -19,20 +17,11 @@ from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.router import Router
 from litestar.types import Scope
 
-from app.agents.loader import Profiles, load_profiles
-from app.capacity import Capacity
+from app.agents.loader import load_profiles
 from app.dialects.native import Native
-from app.errors import ConfigurationError, StoreUnavailable
-from app.hosting.ending import Stores
-from app.hosting.limits import RunLimits
-from app.hosting.recovery import recover
+from app.opening import open_registry
 from app.registry import RunRegistry
-from app.retention import Retention, SteadyClock
-from app.runlog.archived import ArchivedLog
-from app.runlog.sqlite import SqliteLog
 from app.server.watchdog import Watchdog
-from app.sessions.claim import claimed
-from app.sessions.sql import open_sessions
 from app.settings import Settings
 from app.telemetry import Telemetry
 from app.tracing.loader import tracing_of
@@ -63,7 +52,6 @@ from app.transports.metrics import MetricsDoor
 from app.transports.origins import OriginMiddleware, Origins, cors
 from app.transports.sse import StreamOptions
 from app.transports.threshold import Threshold
-from app.uploads.desk import Limits, Uploads
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
@@ -135,92 +123,6 @@ def create_app(settings: Settings | None = None) -> Litestar:
     return app
 
 
-@asynccontextmanager
-async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telemetry) -> AsyncIterator[RunRegistry]:
-    """Open the stores, finish what an earlier process left, and close it all in the end.
-
-    Raises:
-        ConfigurationError: another process holds the data directory or the database, or it can't be used.
-    """
-    try:
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{settings.data_dir} can't be the data directory: {error.strerror}") from error
-    measures = telemetry.measures
-    async with AsyncExitStack() as stack:
-        live = await SqliteLog.open(
-            settings.data_dir / "events.sqlite3", synchronous=settings.sqlite_sync, measures=measures
-        )
-        stack.push_async_callback(live.close)
-        url = database_url(settings)
-        if settings.database_url is not None:
-            await stack.enter_async_context(claimed(url))
-        rows = await open_sessions(url, synchronous=settings.sqlite_sync, pool=settings.database_pool)
-        stack.push_async_callback(rows.close)
-        stores = Stores(ArchivedLog(live, rows, measures=measures), rows, lambda: datetime.now(UTC), telemetry)
-        try:
-            await recover(stores)
-        except StoreUnavailable as error:
-            raise ConfigurationError(f"the events in {settings.data_dir} can't be used: {error}") from error
-        uploads = Uploads(settings.data_dir / "files", rows, _upload_limits(settings), stores.clock)
-        stack.push_async_callback(uploads.close)
-        try:
-            await uploads.recover()
-        except OSError as error:
-            raise ConfigurationError(f"the files in {settings.data_dir} can't be used: {error}") from error
-        if settings.retention_days is not None:
-            clock = SteadyClock(stores.clock, time.monotonic)
-            retention = Retention(stores, uploads, settings.retention_days, clock)
-            await stack.enter_async_context(retention.sweeping())
-        native = Native()
-        registry = RunRegistry(
-            stores,
-            uploads,
-            profiles,
-            {native.name: native},
-            limits=_limits(settings),
-            capacity=_capacity(settings),
-            disconnect_grace=settings.disconnect_grace,
-        )
-        stack.push_async_callback(registry.close, settings.drain_timeout)
-        yield registry
-
-
-def database_url(settings: Settings) -> str:
-    """Where sessions, runs and archives are kept.
-
-    Raises:
-        ConfigurationError: they are to be in PostgreSQL, and the data directory holds others, with their events.
-    """
-    file = settings.data_dir.absolute() / "sessions.sqlite3"
-    if settings.database_url is None:
-        return f"sqlite+aiosqlite:///{file}"
-    if file.exists():
-        raise ConfigurationError(
-            f"RUNCAST_DATABASE_URL is set, but {file} holds sessions: choose another RUNCAST_DATA_DIR, or unset it"
-        )
-    return settings.database_url
-
-
-def _capacity(settings: Settings) -> Capacity:
-    told_apart = settings.auth != "none"
-    return Capacity(
-        viewers=settings.max_viewers,
-        viewers_per_principal=settings.max_principal_viewers if told_apart else None,
-        runs=settings.max_runs,
-        runs_per_principal=settings.max_principal_runs if told_apart else None,
-    )
-
-
-def _limits(settings: Settings) -> RunLimits:
-    return RunLimits(
-        deadline=settings.run_deadline,
-        idle=settings.idle_timeout,
-        events=settings.max_run_events,
-        bytes=settings.max_run_bytes,
-    )
-
-
 def _routes() -> list[Any]:
     return [
         websocket.session_socket,
@@ -246,10 +148,6 @@ def _routes() -> list[Any]:
         operator.list_every_run,
         *pages.pages(),
     ]
-
-
-def _upload_limits(settings: Settings) -> Limits:
-    return Limits(settings.max_upload_bytes, settings.max_session_files, settings.max_session_file_bytes)
 
 
 def _tokens(settings: Settings) -> Tokens | None:

@@ -9,6 +9,7 @@ import structlog
 
 from app.errors import NotReady
 from app.hosting.ending import Stores
+from app.hosts.base import Fleet
 from app.runlog.single_flight import SingleFlight
 
 log = structlog.get_logger()
@@ -24,13 +25,14 @@ class Readiness:
     is asked once, however often its health is checked.
     """
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, fleet: Fleet) -> None:
         self._stores = stores
+        self._fleet = fleet
         self._share = SingleFlight()
         self._ready = True
 
     async def check(self) -> None:
-        """Return if both stores answer.
+        """Return if both stores answer, and the other processes know that this one lives.
 
         Raises:
             NotReady: one of them fails, or does not answer within two seconds.
@@ -47,7 +49,7 @@ class Readiness:
         self._note(ready=True)
 
     async def _look(self) -> None:
-        await asyncio.gather(self._stores.sessions.check(), self._stores.log.check())
+        await asyncio.gather(self._stores.sessions.check(), self._stores.log.check(), self._fleet.check())
 
     def _note(self, *, ready: bool, reason: str | None = None) -> None:
         """Tell of a change, not of every check."""

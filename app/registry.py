@@ -79,9 +79,9 @@ class RunRegistry:
         self.oversight = Oversight(stores.sessions, stores.telemetry.measures)
         self._stores = stores
         self._rows = stores.sessions
-        self._readiness = Readiness(stores)
         self._uploads = uploads
         fleet = fleet or Alone()
+        self._readiness = Readiness(stores, fleet)
         attendance = Attendance(disconnect_grace, self._left, fleet.viewed_elsewhere if fleet.shared else None)
 
         def count(viewed: str, viewers: int) -> None:

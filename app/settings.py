@@ -66,6 +66,12 @@ def _is_postgresql(_: Any, attribute: Attribute[Any], value: str | None) -> None
         raise ValueError(f"{PREFIX}{attribute.name.upper()} must look like postgresql://user:password@server/database")
 
 
+def _is_redis(_: Any, attribute: Attribute[Any], value: str | None) -> None:
+    for url in value.split(",") if value is not None else ():
+        if re.match(r"(redis|rediss|valkey|valkeys|unix)://", url.strip()) is None:  # and it is not shown
+            raise ValueError(f"{PREFIX}{attribute.name.upper()} must look like redis://user:password@server:6379/0")
+
+
 def _base_path(text: str) -> str:
     path = "/" + text.strip("/") if text.strip("/") else ""
     if re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", path) is None:
@@ -91,7 +97,9 @@ class Settings:
         host, port: where it listens; port 0 takes a free one.
         data_dir: where everything is kept.
         database_url: a PostgreSQL database for sessions, runs and archives, instead of a SQLite file.
-        database_pool: how many connections to it there are.
+        redis_url: a Valkey or Redis server for the events of runs in progress, or several, separated by commas: all
+            processes that name the same, and the same database, are one gateway.
+        database_pool: how many connections to that database there are.
         agent: the agent of the only profile, unless there is a file of profiles.
         profiles: a TOML file of profiles.
         base_path: a prefix of every route, as `/runcast`.
@@ -133,6 +141,7 @@ class Settings:
     port: int = field(default=8000, validator=[_at_least(0), _at_most(65535)])
     data_dir: Path = Path("data")
     database_url: str | None = field(default=None, repr=False, validator=_is_postgresql)
+    redis_url: str | None = field(default=None, repr=False, validator=_is_redis)
     database_pool: int = field(default=10, validator=[_at_least(2), _at_most(1000)])
     agent: str = "demo"
     profiles: Path | None = None
@@ -173,9 +182,21 @@ class Settings:
 
     def __attrs_post_init__(self) -> None:
         """Refuse keys that nobody is asked for: whoever set them believes that the door is locked."""
+        self._check_what_is_shared()
         given = [name for name in ("api_keys", "api_keys_file", "jwt_secret", "jwt_keys_file") if getattr(self, name)]
         if self.auth == "none" and given:
             raise ValueError(f"{variable(given[0])} is set, but RUNCAST_AUTH is none: say keys or jwt")
+
+    def _check_what_is_shared(self) -> None:
+        if self.redis_url is None:
+            return
+        if self.database_url is None:
+            raise ValueError("RUNCAST_REDIS_URL is for several processes: they need RUNCAST_DATABASE_URL as well")
+        if self.secret is None:
+            raise ValueError(
+                "RUNCAST_REDIS_URL is for several processes: all of them need the same RUNCAST_SECRET, as made by"
+                " `openssl rand -hex 32`, so that a ticket of one is good at any other"
+            )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:

@@ -27,6 +27,7 @@ def test_every_variable_is_read():
             "RUNCAST_HOST": "::1",
             "RUNCAST_PORT": "0",
             "RUNCAST_DATA_DIR": "/srv/runcast",
+            "RUNCAST_REDIS_URL": "valkey://a.example,rediss://b.example:6380/1",
             "RUNCAST_DATABASE_URL": "postgres://runcast@db.example/runcast?sslmode=require",
             "RUNCAST_DATABASE_POOL": "20",
             "RUNCAST_AGENT": "my.module:agent",
@@ -61,6 +62,7 @@ def test_every_variable_is_read():
         port=0,
         data_dir=Path("/srv/runcast"),
         database_url="postgres://runcast@db.example/runcast?sslmode=require",
+        redis_url="valkey://a.example,rediss://b.example:6380/1",
         database_pool=20,
         agent="my.module:agent",
         profiles=Path("profiles.toml"),
@@ -112,6 +114,8 @@ def test_a_flag_has_several_spellings(text):
         ("data_dir", "~nobody-of-that-name/runs"),
         ("database_url", "sqlite:///sessions.db"),
         ("database_url", "db.example/runcast"),
+        ("redis_url", "localhost:6379"),
+        ("redis_url", "redis://a.example,http://b.example"),
         ("database_pool", "1"),
         ("profiles", "~nobody-of-that-name/profiles.toml"),
         ("base_path", "/with space"),
@@ -157,7 +161,25 @@ def test_a_bad_value_is_refused_by_the_name_of_its_variable(name, text):
         Settings.from_environment({variable(name): text})
 
 
-@pytest.mark.parametrize("name", ["database_url", "jwt_secret", "secret", "metrics_token"])
+@pytest.mark.parametrize(
+    ("missing", "why"), [("DATABASE_URL", "they need RUNCAST_DATABASE_URL"), ("SECRET", "need the same RUNCAST_SECRET")]
+)
+def test_several_processes_need_a_database_and_a_secret_in_common(missing, why):
+    given = {
+        "RUNCAST_REDIS_URL": "redis://localhost",
+        "RUNCAST_DATABASE_URL": "postgresql://localhost/runcast",
+        "RUNCAST_SECRET": "a secret for tickets, as long as it has to be",
+    }
+    assert Settings.from_environment(given).redis_url == "redis://localhost"
+    del given[f"RUNCAST_{missing}"]
+    with pytest.raises(ConfigurationError, match=why):
+        Settings.from_environment(given)
+
+
+_CANARIES = {"database_url": "postgresql://canary", "redis_url": "redis://canary"}
+
+
+@pytest.mark.parametrize("name", ["database_url", "redis_url", "jwt_secret", "secret", "metrics_token"])
 def test_a_secret_is_shown_neither_in_a_refusal_nor_in_a_representation(name):
     with pytest.raises(ConfigurationError) as refused:
         Settings.from_environment({variable(name): "canary"})
@@ -166,7 +188,9 @@ def test_a_secret_is_shown_neither_in_a_refusal_nor_in_a_representation(name):
         "auth": "keys",
         "api_keys": "canary",
         "token": "canary",
-        name: "postgresql://canary" if name == "database_url" else "canary-and-enough-letters-to-be-a-secret",
+        "database_url": "postgresql://canary",
+        "secret": "canary-and-enough-letters-to-be-a-secret",
+        name: _CANARIES.get(name, "canary-and-enough-letters-to-be-a-secret"),
     }
     settings = Settings.from_environment({variable(name): text for name, text in secrets.items()})
     assert "canary" not in repr(settings)

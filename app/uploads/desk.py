@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -144,13 +146,18 @@ class Uploads:
             removed += len(rows)
         return removed
 
-    async def recover(self) -> int:
-        """Remove the bytes that have no row; the answer is how many files they were."""
-        removed = 0
+    async def recover(self, *, older_than: float = 0.0) -> int:
+        """Remove the bytes that have no row; the answer is how many files they were.
+
+        Args:
+            older_than: seconds; younger ones may be on their way in, in another process.
+        """
+        removed, before = 0, time.time() - older_than
         found = self._shelf.found()
         while batch := await self._in_thread(lambda: list(islice(found, _LOOKED_UP_AT_ONCE))):
             kept = await self._sessions.kept_files([file_id for file_id, _ in batch])
-            orphans = [path for file_id, path in batch if file_id not in kept]
+            strays = [path for file_id, path in batch if file_id not in kept]
+            orphans = await self._in_thread(_of_before, strays, before) if older_than else strays
             await self._in_thread(_unlink, orphans)
             removed += len(orphans)
         await self._in_thread(self._shelf.sweep)
@@ -188,6 +195,15 @@ class Uploads:
 
     def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Awaitable[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, lambda: work(*args, **kwargs))
+
+
+def _of_before(paths: Sequence[Path], before: float) -> list[Path]:
+    old = []
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                old.append(path)
+    return old
 
 
 def _unlink(paths: Sequence[Path]) -> None:

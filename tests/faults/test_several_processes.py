@@ -1,0 +1,116 @@
+"""Two gateways on one Valkey and one PostgreSQL are one: what one of them does, the other does as well, or finishes."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.gateway import Gateway, Launch, every_event, new_session, refusal, start
+from tests.postgres import postgres_server
+from tests.runlog.servers import VALKEY, KeyServer, free_port, start_server
+from tests.watching import PATIENCE, text_of, watch_sse, watch_ws
+
+__all__ = ["start_server"]
+
+pytestmark = pytest.mark.anyio
+
+SHARED = {"secret": "one secret of all the processes of a gateway"}
+AT_MOST = 15.0
+"""Seconds from the death of a process to the terminals of its runs (P7.1)."""
+
+
+@pytest.fixture
+def pair(start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path) -> tuple[Gateway, Gateway]:
+    """Two gateways that share everything."""
+    keys = start_server(VALKEY, "--appendonly", "yes")
+    shared = SHARED | {"database_url": postgres_server().migrated(), "redis_url": keys.url, "data_dir": str(tmp_path)}
+    return launch(**shared, asked_for=("hosts.gone",)), launch(**shared, asked_for=("hosts.gone",))
+
+
+async def test_a_run_of_one_is_followed_answered_and_cancelled_at_the_other(pair: tuple[Gateway, Gateway]) -> None:
+    one, other = pair
+    async with one.client() as http, other.client() as elsewhere:
+        session = await new_session(http)
+        async with watch_ws(other, session) as viewer:
+            await viewer.until_type("caught_up")
+            await start(http, session, "/approve")
+            call = (await viewer.until_type("approval_requested"))[-1].message["call_id"]
+            runs = (await elsewhere.get(f"/sessions/{session}/runs")).json()["items"]
+            answers = f"/sessions/{session}/runs/{runs[0]['id']}/approvals"
+            assert (await elsewhere.post(f"{answers}/nothing", json={"approved": True})).status_code == 404
+            assert (await elsewhere.post(f"{answers}/{call}", json={"approved": True})).status_code == 202
+            await viewer.until_terminal()
+            run = await start(http, session, "/quiet /length 5000 /rate 50")
+            assert (await elsewhere.post(f"/sessions/{session}/runs", json={"content": "Hi"})).status_code == 409
+            seen = await viewer.until_type("stream_delta")
+            assert (await elsewhere.post(f"/sessions/{session}/runs/{run}/cancel")).status_code == 202
+            seen += await viewer.until_terminal()
+        assert seen[-1].type == "stream_cancelled"
+        assert text_of(seen) == seen[-1].message["content"]
+        assert await every_event(http, session, run) == await every_event(elsewhere, session, run)
+        assert (await elsewhere.delete(f"/sessions/{session}")).status_code == 204
+        assert (await http.get(f"/sessions/{session}")).status_code == 404
+    for gateway in pair:
+        assert SHARED["secret"] not in gateway.stderr
+
+
+async def test_when_one_is_killed_the_other_ends_its_runs_in_time_and_serves_on(pair: tuple[Gateway, Gateway]) -> None:
+    one, other = pair
+    async with one.client() as http, other.client() as elsewhere:
+        session = await new_session(http)
+        async with watch_ws(other, session) as viewer, watch_sse(other, f"/sessions/{session}/events") as listener:
+            run = await start(http, session, "/quiet /length 5000 /rate 20")
+            waiting = await start(elsewhere, session, "/quiet /length 5", on_conflict="queue")
+            for each in (viewer, listener):
+                await each.until_type("stream_delta")
+            killed = time.monotonic()
+            one.kill()
+            ends = [(await each.until_terminal())[-1].message for each in (viewer, listener)]
+            assert time.monotonic() - killed < AT_MOST
+            assert ends[0] == ends[1]
+            assert ends[0]["code"] == "run_interrupted"
+            assert (await viewer.until_terminal())[-1].type == "stream_end"
+        rows = (await elsewhere.get(f"/sessions/{session}/runs")).json()["items"]
+        assert [(row["id"], row["status"]) for row in rows] == [(run, "interrupted"), (waiting, "completed")]
+        one.start()
+    async with one.client() as http:
+        assert (await http.get("/health/ready")).status_code == 200
+        again = await start(http, session, "/quiet /length 5")
+        assert len(await every_event(http, session, again)) > 1
+
+
+async def test_what_one_that_is_told_to_go_executes_comes_to_its_end_before_everybody(
+    pair: tuple[Gateway, Gateway],
+) -> None:
+    one, other = pair
+    async with one.client() as http:
+        session = await new_session(http)
+        async with watch_sse(other, f"/sessions/{session}/events") as viewer:
+            await start(http, session, "/quiet /length 60 /rate 30")
+            await viewer.until_type("stream_delta")
+            one.signal(signal.SIGTERM)
+            assert (await viewer.until_terminal())[-1].type == "stream_end"
+    assert await asyncio.wait_for(asyncio.to_thread(one.wait), PATIENCE) == -signal.SIGTERM
+
+
+async def test_a_server_that_is_not_there_is_named_in_one_line() -> None:
+    url = f"redis://ada:canary@127.0.0.1:{free_port()}/0"
+    said = await refusal(database_url="postgresql://127.0.0.1/nothing", redis_url=url, **SHARED)
+    assert "can't be used" in said
+    assert "canary" not in said
+
+
+async def test_a_process_stops_in_time_without_its_server(
+    start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path
+) -> None:
+    keys = start_server(VALKEY, "--appendonly", "yes")
+    settings = SHARED | {"database_url": postgres_server().migrated(), "redis_url": keys.url}
+    gateway = launch(**settings, asked_for=("lease.not_renewed", "sweep.failed", "stores.not_ready"))
+    async with gateway.client() as http:
+        assert (await http.get("/health/ready")).status_code == 200
+        await asyncio.to_thread(keys.kill)
+        assert (await http.get("/health/ready")).status_code == 503
+    assert await asyncio.wait_for(asyncio.to_thread(gateway.stop), PATIENCE) == -signal.SIGTERM
