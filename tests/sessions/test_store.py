@@ -1,6 +1,7 @@
 """What the SessionStore port promises, on real databases, and on what simulations use in their place."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, timedelta, timezone
@@ -461,6 +462,14 @@ async def test_an_archive_is_kept_and_replaced(store: SessionStore) -> None:
     for body in (bytes(range(256)), b""):
         await store.put_archive("r1", body)
         assert await store.get_archive("r1") == body
+
+
+async def test_an_archive_may_be_as_large_as_a_log(store: SessionStore) -> None:
+    await store.create_session(a_session())
+    await finished(store, "s", a_run())
+    body = random.Random(1).randbytes(32 * 1024 * 1024)
+    await store.put_archive("r1", body)
+    assert await store.get_archive("r1") == body
 
 
 async def test_an_archive_put_many_times_at_once_is_one_of_them(store: SessionStore, other_store: SessionStore) -> None:
