@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import BindParameter, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import RunNotFound
@@ -14,13 +14,21 @@ from app.sessions.rows import RUN_COLUMNS, of_outcome, to_run
 from app.sessions.starting import active_runs
 from app.sessions.tables import active, archives, queued, running, runs, sessions
 
+# Made once: to make them anew costs as much as to execute them. What is set is what they are executed with.
+_RUN: BindParameter[str] = bindparam("run")
+_SESSION: BindParameter[str] = bindparam("session")
+# Whoever changes both a session and its runs locks the session first, so that no two wait for each other.
+_LOCK = select(sessions.c.id, sessions.c.deleted_at).join(runs).where(runs.c.id == _RUN).with_for_update(of=sessions)
+_END = update(runs).where(runs.c.id == _RUN, active)
+_TOUCH = update(sessions).where(sessions.c.id == _SESSION)
+_FIRST = active_runs().where(runs.c.session_id == _SESSION).scalar_subquery()
+_PROMOTE = update(runs).where(runs.c.id == _FIRST, queued).returning(*RUN_COLUMNS)
+
 
 async def finish_run(connection: AsyncConnection, run_id: str, outcome: Outcome, *, promote: bool) -> Ended | None:
     """Carry out `SessionStore.finish_run` in the connection's transaction."""
-    # Whoever changes both a session and its runs locks the session first, so that no two wait for each other.
-    locked = select(sessions.c.id, sessions.c.deleted_at).join(runs).where(runs.c.id == run_id)
-    session = (await connection.execute(locked.with_for_update(of=sessions))).one_or_none()
-    ended = await connection.execute(update(runs).where(runs.c.id == run_id, active).values(of_outcome(outcome)))
+    session = (await connection.execute(_LOCK, {"run": run_id})).one_or_none()
+    ended = await connection.execute(_END, {"run": run_id, **of_outcome(outcome)})
     if session is None:
         return None
     if ended.rowcount == 0:
@@ -28,7 +36,7 @@ async def finish_run(connection: AsyncConnection, run_id: str, outcome: Outcome,
     changes: dict[str, Any] = {"updated_at": outcome.at}
     if outcome.state is not None:
         changes["state"] = outcome.state
-    await connection.execute(update(sessions).where(sessions.c.id == session.id).values(changes))
+    await connection.execute(_TOUCH, {"session": session.id, **changes})
     promote = promote and session.deleted_at is None
     return Ended(await _promote(connection, session.id, outcome.at) if promote else None)
 
@@ -47,9 +55,8 @@ async def _ended_before(
 
 async def _promote(connection: AsyncConnection, session_id: str, at: datetime) -> Run | None:
     """The session's first waiting run, running from now on; None while another runs, or if none waits."""
-    in_line = active_runs().where(runs.c.session_id == session_id).scalar_subquery()
-    started = update(runs).where(runs.c.id == in_line, queued).values(status=RunStatus.RUNNING.value, started_at=at)
-    row = (await connection.execute(started.returning(*RUN_COLUMNS))).one_or_none()
+    begins = {"session": session_id, "status": RunStatus.RUNNING.value, "started_at": at}
+    row = (await connection.execute(_PROMOTE, begins)).one_or_none()
     return to_run(row) if row else None
 
 

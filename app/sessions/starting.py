@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Select, case, func, insert, select, true, update
+from sqlalchemy import BindParameter, Select, bindparam, case, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import IdempotencyMismatch, QueueFull, RunActive, SessionNotFound
@@ -21,12 +21,37 @@ from app.sessions.tables import active, kept, running, runs, sessions
 
 _TITLE_LENGTH = 80
 
+# Made once: to make them anew costs as much as to execute them.
+_SESSION: BindParameter[str] = bindparam("session")
+# The row lock makes the starts of one session wait for each other on PostgreSQL; in SQLite the transaction does.
+_LOCK = select(sessions.c.title).where(sessions.c.id == _SESSION, kept).with_for_update()
+_KEYED = select(*RUN_COLUMNS, runs.c.body_hash).where(
+    runs.c.session_id == _SESSION, runs.c.idempotency_key == bindparam("key")
+)
+_LINE = (
+    select(runs.c.id, runs.c.number, runs.c.status).where(runs.c.session_id == _SESSION, active).order_by(runs.c.number)
+)
+_PAST = select(func.coalesce(func.max(runs.c.number), 0).label("last"), func.max(runs.c.ended_at).label("ended")).where(
+    runs.c.session_id == _SESSION
+)
+_INSERT = insert(runs).returning(*RUN_COLUMNS)
+_TOUCH = (
+    update(sessions).where(sessions.c.id == _SESSION).values(title=bindparam("first_words"), updated_at=bindparam("at"))
+)
+
+
+def _past_and_line() -> Select[*tuple[Any, ...]]:
+    # One statement for what was and what is: the last number and end beside each active run, or beside nothing.
+    past, line = _PAST.subquery(), _LINE.subquery()
+    return select(past, line).outerjoin_from(past, line, true()).order_by(line.c.number)
+
+
+_PAST_AND_LINE = _past_and_line()
+
 
 async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -> Started:
     """Carry out `SessionStore.start_run` in the connection's transaction."""
-    # The row lock makes the starts of one session wait for each other on PostgreSQL; in SQLite the transaction does.
-    locked = select(sessions.c.title).where(sessions.c.id == session_id, kept).with_for_update()
-    session = (await connection.execute(locked)).one_or_none()
+    session = (await connection.execute(_LOCK, {"session": session_id})).one_or_none()
     if session is None:
         raise SessionNotFound("no such session")
     seen = await _seen(connection, session_id, new) if new.idempotency_key is not None else None
@@ -40,19 +65,18 @@ async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -
     status = RunStatus.QUEUED if line.active else RunStatus.RUNNING
     # Its request may have come before the last run had ended: it begins after that all the same.
     begins = max(new.at, line.ended) if line.ended is not None else new.at
-    inserted = insert(runs).values(of_new_run(session_id, number, new, status, begins)).returning(*RUN_COLUMNS)
-    run = to_run((await connection.execute(inserted)).one())
+    row = of_new_run(session_id, number, new, status, begins)
+    run = to_run((await connection.execute(_INSERT, row)).one())
     title = title_of(new.content) if session.title is None else session.title
-    await connection.execute(update(sessions).where(sessions.c.id == session_id).values(title=title, updated_at=new.at))
+    await connection.execute(_TOUCH, {"session": session_id, "first_words": title, "at": new.at})
     if not line.active:
         return Started(run=run, created=True)
-    return _answer(run, new, line.running, waiting_in((await connection.execute(line_of(session_id))).all()))
+    return _answer(run, new, line.running, waiting_in((await connection.execute(_LINE, {"session": session_id})).all()))
 
 
 def line_of(session_id: str) -> Select[*tuple[Any, ...]]:
     """The rows of a session's active runs, in the order in which they run."""
-    line = select(runs.c.id, runs.c.number, runs.c.status).where(runs.c.session_id == session_id, active)
-    return line.order_by(runs.c.number)
+    return _LINE.params(session=session_id)
 
 
 def waiting_in(line: Sequence[AnyRow]) -> list[Waiting]:
@@ -78,7 +102,7 @@ def title_of(content: str) -> str | None:
 
 async def _started(connection: AsyncConnection, session_id: str, new: NewRun, at_work: str | None) -> Started:
     run = to_run((await connection.execute(select(*RUN_COLUMNS).where(runs.c.id == new.id))).one())
-    return _answer(run, new, at_work, waiting_in((await connection.execute(line_of(session_id))).all()))
+    return _answer(run, new, at_work, waiting_in((await connection.execute(_LINE, {"session": session_id})).all()))
 
 
 def _answer(run: Run, new: NewRun, at_work: str | None, waiting: Sequence[Waiting]) -> Started:
@@ -92,10 +116,7 @@ def _answer(run: Run, new: NewRun, at_work: str | None, waiting: Sequence[Waitin
 
 
 async def _seen(connection: AsyncConnection, session_id: str, new: NewRun) -> Run | None:
-    query = select(*RUN_COLUMNS, runs.c.body_hash).where(
-        runs.c.session_id == session_id, runs.c.idempotency_key == new.idempotency_key
-    )
-    row = (await connection.execute(query)).one_or_none()
+    row = (await connection.execute(_KEYED, {"session": session_id, "key": new.idempotency_key})).one_or_none()
     if row is None:
         return None
     if row.body_hash != new.body_hash:
@@ -122,11 +143,7 @@ class _Line:
 
 
 async def _line(connection: AsyncConnection, session_id: str) -> _Line:
-    # One statement for what was and what is: the last number and end beside each active run, or beside nothing.
-    last = select(func.coalesce(func.max(runs.c.number), 0).label("last"), func.max(runs.c.ended_at).label("ended"))
-    past, line = last.where(runs.c.session_id == session_id).subquery(), line_of(session_id).subquery()
-    query = select(past, line).outerjoin_from(past, line, true()).order_by(line.c.number)
-    rows = (await connection.execute(query)).all()
+    rows = (await connection.execute(_PAST_AND_LINE, {"session": session_id})).all()
     found = [row for row in rows if row.id is not None]
     at_work = next((row.id for row in found if row.status == RunStatus.RUNNING.value), None)
     return _Line(at_work, waiting_in(found), rows[0].last, rows[0].ended)
