@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import ConfigurationError
 from app.sessions.engine import shown
-from app.sessions.postgresql import open_alone
+from app.sessions.postgresql import failures, open_alone
 
 log = structlog.get_logger()
 
@@ -60,7 +60,7 @@ async def _first(engine: AsyncEngine, url: str, patience: float) -> AsyncConnect
     while True:
         try:
             connection = await _claim(engine)
-        except (DBAPIError, OSError) as error:
+        except failures() as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
             raise ConfigurationError(f"the database {shown(url)} can't be opened: {reason}") from error
         if connection is not None:
@@ -92,7 +92,7 @@ async def _hold(engine: AsyncEngine, connection: AsyncConnection | None, looks: 
                 await connection.scalar(select(1))
             elif (connection := await _claim(engine)) is None:
                 log.error("database.claimed_elsewhere", hint="two processes use one database: stop one")
-        except (DBAPIError, OSError) as error:
+        except failures() as error:
             log.warning("database.claim_lost", reason=type(error).__name__, retry_in=looks)
             if connection is not None:
                 await _let_go(connection)
@@ -108,5 +108,5 @@ async def _is_set(event: asyncio.Event, patience: float) -> bool:
 
 
 async def _let_go(connection: AsyncConnection) -> None:
-    with suppress(DBAPIError, OSError):
+    with suppress(*failures()):
         await connection.close()

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import StoreUnavailable
 from app.sessions.engine import writing
-from app.sessions.postgresql import passes
+from app.sessions.postgresql import failures, passes
 from app.sessions.rows import AnyRow
 
 P = ParamSpec("P")
@@ -43,11 +43,11 @@ class Database:
         self._reader = engine
         self._writer = writing(engine)
         self._going_on: set[asyncio.Task[Any]] = set()
-        self._tries = 1 if engine.dialect.name == "sqlite" else _TRIES
+        on_sqlite = engine.dialect.name == "sqlite"
+        self._tries = 1 if on_sqlite else _TRIES
+        self._failures = (DBAPIError, OSError) if on_sqlite else failures()
         # SQLite's writers wait for each other by polling, each holding a connection; those of this process need not.
-        self._turn: AbstractAsyncContextManager[Any] = (
-            asyncio.Lock() if engine.dialect.name == "sqlite" else nullcontext()
-        )
+        self._turn: AbstractAsyncContextManager[Any] = asyncio.Lock() if on_sqlite else nullcontext()
 
     async def read(self, query: Executable) -> Sequence[AnyRow]:
         """All rows of one query."""
@@ -81,11 +81,11 @@ class Database:
             task.exception()
 
     async def _repeat(self, attempt: Callable[[], Awaitable[T]]) -> T:
-        with _failures():
+        with _typed(self._failures):
             for tried in range(1, self._tries):
                 try:
                     return await attempt()
-                except (DBAPIError, OSError) as error:
+                except self._failures as error:
                     if not passes(error):
                         raise
                 # Not all at the same moment: those that met in a deadlock would meet again.
@@ -106,7 +106,7 @@ class Database:
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def _typed(failures: tuple[type[Exception], ...]) -> Iterator[None]:
     """What is the database's failure, and not that of a statement or its values, is StoreUnavailable."""
     try:
         yield
@@ -114,6 +114,6 @@ def _failures() -> Iterator[None]:
         raise
     except PoolTimeoutError as error:
         raise StoreUnavailable("all connections to the database were in use for too long") from error
-    except (DBAPIError, OSError) as error:
+    except failures as error:
         reason = str(error.orig if isinstance(error, DBAPIError) else error) or type(error).__name__
         raise StoreUnavailable(f"the database could not be used: {reason}") from error

@@ -31,6 +31,8 @@ _PASSING: Final = frozenset({
     "57P03",  # cannot_connect_now
     "25006",  # read_only_sql_transaction: a fail-over made another server the one that writes
 })  # fmt: skip
+_CONNECTION: Final = "08"
+"""The class of the codes of lost connections."""
 _USELESS: Final = frozenset({"57P01", "57P02", "25006"})
 
 
@@ -78,11 +80,23 @@ def open_alone(url: str) -> AsyncEngine:
     )
 
 
+def failures() -> tuple[type[Exception], ...]:
+    """What is raised when a server fails; the driver's own where a new connection breaks before it is set up."""
+    try:
+        import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - of an extra
+    except ModuleNotFoundError:
+        return (DBAPIError, OSError)
+    return (DBAPIError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
+
+
 def passes(error: BaseException) -> bool:
     """Whether the transaction that failed changed nothing, or may have changed all, and is worth being repeated."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or sqlstate(error) in _PASSING
-    return isinstance(error, (ConnectionError, FileNotFoundError))  # the latter of a socket that is a file
+        code = sqlstate(error)
+        return error.connection_invalidated or code in _PASSING or code.startswith(_CONNECTION)
+    if isinstance(error, OSError):
+        return isinstance(error, (ConnectionError, FileNotFoundError))  # the latter of a socket that is a file
+    return True  # a connection that broke before it was set up
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from app.errors import ConfigurationError
 from app.sessions.engine import shown
+from app.sessions.postgresql import failures
 
 # Alembic keeps the migration that is going on in module globals.
 _one_at_a_time = threading.Lock()
@@ -34,7 +35,7 @@ async def migrate(url: str) -> Migrated:
     """
     try:
         return await asyncio.to_thread(_upgrade, url)
-    except (DBAPIError, OSError) as error:
+    except failures() as error:
         reason = error.orig if isinstance(error, DBAPIError) else error
         raise ConfigurationError(f"the database {shown(url)} can't be opened: {reason}") from error
     except ValueError:  # the driver's, about the URL; its text may hold the password
