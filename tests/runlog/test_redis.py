@@ -99,6 +99,19 @@ class TestTwoProcesses:
         await here.append("r", 1, words(1, 1))
         assert await ended(waiter) == [True]
 
+    async def test_a_process_does_not_listen_to_its_own_words(self, server, prefix) -> None:
+        log = await RedisLog.open(server.url, prefix=prefix, look_every=QUICK)
+        reader = asyncio.create_task(read_all(log, "r"))
+        (await parked(log, "r", 0)).cancel()
+        assert b"{r}" in server.ask("PUBSUB", "CHANNELS", f"{prefix}*")
+        await log.append("r", 1, words(1, 3))
+
+        await until(lambda: b"{r}" not in server.ask("PUBSUB", "CHANNELS", f"{prefix}*"))
+
+        await log.append("r", 4, words(4, 4), closed=True)
+        assert await reader == [1, 2, 3, 4]
+        await log.close()
+
     async def test_of_two_writers_one_wins_and_the_other_learns_of_it_before_it_tries_again(self, views) -> None:
         here, there = views
         await here.append("r", 1, words(1, 3))
@@ -285,7 +298,17 @@ class TestStarting:
         await log.append("r", 1, words(1, 1))
         await log.close()
 
-    @pytest.mark.parametrize("urls", ["", "  ,", "http://127.0.0.1:6379", "redis://h:port", "redis://h/0,redis://h/0"])
+    @pytest.mark.parametrize(
+        "urls",
+        [
+            "",
+            "  ,",
+            "http://127.0.0.1:6379",
+            "redis://h:port",
+            "redis://h/0,redis://h/0",
+            "redis://h,valkey://H:6379/0",
+        ],
+    )
     async def test_what_is_no_address_is_refused(self, urls) -> None:
         with pytest.raises(ConfigurationError, match=r"address"):
             await RedisLog.open(urls)
@@ -309,7 +332,8 @@ class TestStarting:
 class TestSharding:
     async def test_runs_are_spread_over_all_servers_and_every_process_finds_them(self, servers) -> None:
         here = await RedisLog.open(",".join(server.url for server in servers))
-        there = await RedisLog.open(" , ".join(server.url for server in reversed(servers)))
+        urls = [f"valkey://127.0.0.1:{server.port}" for server in reversed(servers)]
+        there = await RedisLog.open(" , ".join(urls))  # in another order, and written differently
         runs = [f"run-{number}" for number in range(60)]
         readers = [asyncio.create_task(read_all(there, run)) for run in runs]
         for run in runs:

@@ -174,7 +174,9 @@ class Following:
         now = self._loop.time()
         idle = [run_id for run_id in self._windows.idle() if self._is_idle(run_id, now)]
         gone = [run_id for run_id in self._followed if self._windows.get(run_id) is None]
-        for run_id in idle + gone:
+        # Somebody may have waited before this process made the first append: from then on it knows by itself.
+        mine = [run_id for run_id in self._followed if run_id in self._authorship.places]
+        for run_id in (*idle, *gone, *mine):
             if self._followed.pop(run_id, None) is not None:
                 self._shard_of(run_id).subscriber.unsubscribe(self._names.channel(run_id))
             if run_id not in self._authorship.places:

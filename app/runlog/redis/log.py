@@ -11,14 +11,15 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from app.errors import ConfigurationError, Fenced, Gap, Lost, StoreUnavailable
+from app.errors import ConfigurationError, Fenced, Lost, StoreUnavailable
 from app.events import Event
 from app.measures import Measures
-from app.runlog.base import Bell, Entry, Page, RunLog
-from app.runlog.codec import encode_segment, parse, restore
+from app.runlog.base import Bell, Page, RunLog
+from app.runlog.codec import encode_segment
 from app.runlog.redis.authorship import Append, Authorship
 from app.runlog.redis.following import LOOK_EVERY, Following
 from app.runlog.redis.names import Names
+from app.runlog.redis.pages import page_of
 from app.runlog.redis.pipe import PATIENCE, TIMEOUT, Pipe
 from app.runlog.redis.scripts import APPEND, DROP, PAGE
 from app.runlog.redis.server import Command, Server
@@ -95,7 +96,7 @@ class RedisLog:
             ConfigurationError: an address is none, or its server can't be reached or can't keep logs.
         """
         servers = [Server(url) for url in urls.split(",") if url.strip()]
-        if len({server.name for server in servers}) < len(servers) or not servers:
+        if len({server.place for server in servers}) < len(servers) or not servers:
             raise ConfigurationError("the addresses of Redis or Valkey servers must be there, and differ")
         await asyncio.gather(*(server.inspect() for server in servers))
         return cls(servers, prefix=prefix, **options)
@@ -249,32 +250,12 @@ class RedisLog:
     async def _read(self, run_id: str, after: int, limit: int) -> Page:
         self._check_open()
         sought = max(-1, min(after, _MAX_SEQ))
-        tail, closed, earliest, found = await self._shard(run_id).reader.ask(
-            *("EVALSHA", PAGE.sha, 1, self._names.log(run_id), sought, limit, _PAGE_BYTES), size=_PAGE_BYTES // 16
-        )
-        if not 0 <= after <= tail:
-            raise Gap(earliest, tail)
-        entries = _cut(found, after, limit)
-        if not entries and after < tail and limit > 0:
-            raise Gap(found[0] if found else tail, tail)
-        return Page(entries, tail, bool(closed))
+        command = "EVALSHA", PAGE.sha, 1, self._names.log(run_id), sought, limit, _PAGE_BYTES
+        return page_of(await self._shard(run_id).reader.ask(*command, size=_PAGE_BYTES // 16), after, limit)
 
     def _check_open(self) -> None:
         if self._closed:
             raise StoreUnavailable("the event log was shut")
-
-
-def _cut(found: list[Any], after: int, limit: int) -> tuple[Entry, ...]:
-    """The entries of `[first seq, segment, …]` that come after `after`, up to the first hole."""
-    entries: list[Entry] = []
-    next_seq = after + 1
-    for first_seq, body in zip(found[::2], found[1::2], strict=True):
-        if first_seq > next_seq or len(entries) >= limit:
-            break
-        items = parse(body)[next_seq - first_seq :][: limit - len(entries)]
-        entries += [Entry(seq, restore(item)) for seq, item in enumerate(items, next_seq)]
-        next_seq += len(items)
-    return tuple(entries)
 
 
 _: type[RunLog] = RedisLog

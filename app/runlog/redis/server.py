@@ -84,6 +84,7 @@ class Server:
 
     Attributes:
         name: the address without a name and a password, for people to read.
+        place: the same however the address was written.
 
     Raises:
         ConfigurationError: the URL can't be understood.
@@ -105,6 +106,8 @@ class Server:
                 socket_connect_timeout=None,
                 decode_responses=False,
             )
+            known_as = {"host": "localhost", "port": 6379, "db": 0} | self._pool.connection_kwargs
+            self.place = f"{known_as.get('path') or '{host}:{port}'.format_map(known_as)}/{known_as['db']}".lower()
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"no address of a Redis or Valkey server: {error}") from None
 

@@ -27,6 +27,6 @@ class Shard:
 
     def weight(self, run_id: str) -> bytes:
         """How much this shard wants a run; the one that wants it most has it."""
-        # Each run's shard follows from the servers' names alone, not from their order, and a server that comes or goes
-        # takes only its own runs along (rendezvous hashing).
-        return blake2b(f"{self.server.name} {run_id}".encode(), digest_size=8).digest()
+        # Each run's shard follows from the servers' addresses alone, not from their order, and a server that comes or
+        # goes takes only its own runs along (rendezvous hashing).
+        return blake2b(f"{self.server.place} {run_id}".encode(), digest_size=8).digest()
