@@ -1,4 +1,4 @@
-/** The incident in a problem that the server answers: what its operator looks for in the log. The client's errors have none. */
+/** The incident in a problem that the server answers, by which its operator finds it in the log: the client drops it. */
 
 let last = { detail: "", incident: "" };
 
@@ -8,7 +8,11 @@ export function noteIncidents() {
   globalThis.fetch = async (...given) => {
     const response = await plain(...given);
     // Before anybody can complain of it.
-    if (!response.ok) last = await response.clone().json().catch(() => last);
+    if (!response.ok)
+      last = await response
+        .clone()
+        .json()
+        .catch(() => last);
     return response;
   };
 }

@@ -41,7 +41,8 @@ function cause({ status, code, reason }) {
   return { completed: "its agent", queued: "–", running: "–" }[status] ?? status;
 }
 
-const lasted = (ms) => (ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`);
+const lasted = (ms) =>
+  ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1000)} s`;
 const clock = (time) => (time ? new Date(time).toLocaleTimeString() : "–");
 
 function Row({ run }) {
@@ -65,7 +66,9 @@ function Head({ name }) {
   const mine = order.value.name === name;
   const sort = mine ? (order.value.down ? "descending" : "ascending") : undefined;
   const turn = () => (order.value = { name, down: mine ? !order.value.down : true });
-  return html`<th scope="col" aria-sort=${sort}><button type="button" class="plain" onClick=${turn}>${name}</button></th>`;
+  return html`<th scope="col" aria-sort=${sort}>
+    <button type="button" class="plain" onClick=${turn}>${name}</button>
+  </th>`;
 }
 
 function Filters() {
@@ -73,7 +76,11 @@ function Filters() {
     <legend class="hidden">States to show</legend>
     ${STATUSES.map(
       (status) => html`<label key=${status}>
-        <input type="checkbox" checked=${statuses.value.has(status)} onChange=${({ target }) => choose(status, target.checked)} />
+        <input
+          type="checkbox"
+          checked=${statuses.value.has(status)}
+          onChange=${({ target }) => choose(status, target.checked)}
+        />
         ${status}
       </label>`,
     )}

@@ -67,14 +67,30 @@ function App() {
       <form id="new" class="row" onSubmit=${create}>
         <label class="quiet" for="profile">Agent</label>
         <select id="profile" value=${profile} onChange=${({ target }) => (profile.value = target.value)}>
-          ${profiles.value.map(({ name, description }) => html`<option key=${name} value=${name} title=${description}>${name}</option>`)}
+          ${profiles.value.map(
+            ({ name, description }) => html`<option key=${name} value=${name} title=${description}>${name}</option>`,
+          )}
         </select>
         <button>New session</button>
       </form>
-      <button id="fold" type="button" aria-expanded=${String(wireOpen.value)} aria-controls="wire" onClick=${() => (wireOpen.value = !wireOpen.value)}>
+      <button
+        id="fold"
+        type="button"
+        aria-expanded=${String(wireOpen.value)}
+        aria-controls="wire"
+        onClick=${() => (wireOpen.value = !wireOpen.value)}
+      >
         Inspector
       </button>
-      <button id="help" type="button" class="plain" aria-label="Keyboard shortcuts" onClick=${() => dialog.current.showModal()}>?</button>
+      <button
+        id="help"
+        type="button"
+        class="plain"
+        aria-label="Keyboard shortcuts"
+        onClick=${() => dialog.current.showModal()}
+      >
+        ?
+      </button>
     </header>
     <main ...${dropping}>
       <div id="sessions-side" hidden=${!sessionsOpen.value}><${Sessions} chosen=${chosen} /></div>
@@ -102,7 +118,8 @@ effect(() => {
   document.title = current()?.title ? `${current()?.title} · Runcast` : "Runcast";
 });
 
-document.addEventListener("visibilitychange", () => document.hidden || loadSessions().catch(() => {})); // others may have begun some
+// Others may have begun some meanwhile.
+document.addEventListener("visibilitychange", () => document.hidden || loadSessions().catch(() => {}));
 window.addEventListener("popstate", () => show(new URL(location.href).searchParams.get("session")));
 render(html`<${App} />`, document.body);
 access.attempt(loadProfiles);

@@ -18,7 +18,8 @@ export const attached = signal(/** @type {Attachment[]} */ ([]));
 let made = 0;
 
 const sized = (bytes) => (bytes < MIB ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / MIB).toFixed(1)} MiB`);
-const update = (key, more) => (attached.value = attached.value.map((each) => (each.key === key ? { ...each, ...more } : each)));
+const update = (key, more) =>
+  (attached.value = attached.value.map((each) => (each.key === key ? { ...each, ...more } : each)));
 const detach = (key) => (attached.value = attached.value.filter((each) => each.key !== key));
 const count = (kind) => attached.value.filter((each) => each.kind === kind).length;
 
@@ -30,16 +31,19 @@ export async function attach(files) {
 async function takeImage(file) {
   const name = file.name || "image";
   if (count("image") >= MOST_IMAGES) throw new Error(`A message takes ${MOST_IMAGES} images; ${name} was left out.`);
-  if (file.size > IMAGE_BYTES) throw new Error(`${name} has ${sized(file.size)}; an image may have ${sized(IMAGE_BYTES)}.`);
+  if (file.size > IMAGE_BYTES)
+    throw new Error(`${name} has ${sized(file.size)}; an image may have ${sized(IMAGE_BYTES)}.`);
   const url = await read(file);
   const together = attached.value.reduce((sum, each) => sum + (each.url?.length ?? 0), url.length);
-  if (together > TOGETHER) throw new Error(`With ${name} the images are too large for one message; send it in another.`);
+  if (together > TOGETHER)
+    throw new Error(`With ${name} the images are too large for one message; send it in another.`);
   attached.value = [...attached.value, { key: made++, kind: "image", name, url }];
 }
 
 async function takeFile(file) {
   if (count("file") >= MOST_FILES) throw new Error(`A message takes ${MOST_FILES} files; ${file.name} was left out.`);
-  if (file.size > FILE_BYTES) throw new Error(`${file.name} has ${sized(file.size)}; a file may have ${sized(FILE_BYTES)}.`);
+  if (file.size > FILE_BYTES)
+    throw new Error(`${file.name} has ${sized(file.size)}; a file may have ${sized(FILE_BYTES)}.`);
   if (!sessionId.value) await begin();
   const key = made++;
   attached.value = [...attached.value, { key, kind: "file", name: file.name, busy: true }];

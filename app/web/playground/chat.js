@@ -22,11 +22,21 @@ export function Chat({ focus }) {
   useLayoutEffect(() => stick(box.current, content.current), []);
   drawn.conversation.value; // read, so that this is drawn anew
   const running = Boolean(conversation.active);
-  return html`<div id="chat" role="log" tabindex="0" aria-label="Messages" aria-live="polite" aria-busy=${String(running)} ref=${box}>
+  return html`<div
+    id="chat"
+    role="log"
+    tabindex="0"
+    aria-label="Messages"
+    aria-live="polite"
+    aria-busy=${String(running)}
+    ref=${box}
+  >
     <div class="turns" ref=${content}>
       ${!sessionId.value && html`<${Welcome} focus=${focus} />`}
       ${conversation.turns.map((turn) =>
-        turn.kind === "gap" ? html`<${Gap} key=${turn.key} gap=${turn} />` : html`<${Turn} key=${turn.run} turn=${turn} />`,
+        turn.kind === "gap"
+          ? html`<${Gap} key=${turn.key} gap=${turn} />`
+          : html`<${Turn} key=${turn.run} turn=${turn} />`,
       )}
       ${[...conversation.waiting.values()].map((run) => html`<${Waiting} key=${run.run} run=${run} />`)}
     </div>

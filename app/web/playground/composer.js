@@ -27,9 +27,10 @@ async function send(onConflict) {
 }
 
 /** Cancels the run in progress, if there is one. */
-export const stop = () => conversation.active && access.attempt(() => connection.session.cancel(conversation.active?.run));
+export const stop = () =>
+  conversation.active && access.attempt(() => connection.session.cancel(conversation.active?.run));
 
-/** @param {{field: import("preact").RefObject<HTMLTextAreaElement>}} props the text area, for who wants to put the cursor there */
+/** @param {{field: import("preact").RefObject<HTMLTextAreaElement>}} props the text area, for who puts the cursor there */
 export function Composer({ field }) {
   const picker = useRef(null);
   drawn.conversation.value; // read, so that this is drawn anew
@@ -61,7 +62,13 @@ export function Composer({ field }) {
   >
     <${Attachments} />
     <div class="bar">
-      <button type="button" class="plain" aria-label="Add images or files" title="Images (4, up to 5 MiB each) or files (up to 20 MiB each)" onClick=${() => picker.current.click()}>
+      <button
+        type="button"
+        class="plain"
+        aria-label="Add images or files"
+        title="Images (4, up to 5 MiB each) or files (up to 20 MiB each)"
+        onClick=${() => picker.current.click()}
+      >
         +
       </button>
       <input id="picker" type="file" multiple hidden ref=${picker} onChange=${picked} />
@@ -78,14 +85,35 @@ export function Composer({ field }) {
         onKeyDown=${typed}
         onPaste=${pasted}
       ></textarea>
-      <button id="send" class="primary" disabled=${busy.value} title=${running ? "It waits until the run has ended (Enter)" : "Enter"}>
+      <button
+        id="send"
+        class="primary"
+        disabled=${busy.value}
+        title=${running ? "It waits until the run has ended (Enter)" : "Enter"}
+      >
         ${running ? "Queue" : "Send"}
       </button>
-      ${running &&
-      html`<button id="interrupt" type="button" title="Stops the run, and goes first (Ctrl+Enter)" onClick=${() => submit("interrupt")}>
+      ${
+        running &&
+        html`<button
+          id="interrupt"
+          type="button"
+          title="Stops the run, and goes first (Ctrl+Enter)"
+          onClick=${() => submit("interrupt")}
+        >
         Interrupt
-      </button>`}
-      <button id="stop" class="danger" type="button" title="Escape" hidden=${!running} onClick=${() => Promise.resolve(stop()).then(() => field.current?.focus())}>Stop</button>
+      </button>`
+      }
+      <button
+        id="stop"
+        class="danger"
+        type="button"
+        title="Escape"
+        hidden=${!running}
+        onClick=${() => Promise.resolve(stop()).then(() => field.current?.focus())}
+      >
+        Stop
+      </button>
     </div>
   </form>`;
 }

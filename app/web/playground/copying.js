@@ -17,7 +17,10 @@ async function copy(language) {
     guarded: Boolean(access.token),
   };
   const text = snippets[language][what.value](place);
-  const kept = await Promise.resolve(navigator.clipboard?.writeText(text)).then(() => Boolean(navigator.clipboard), () => false);
+  const kept = await Promise.resolve(navigator.clipboard?.writeText(text)).then(
+    () => Boolean(navigator.clipboard),
+    () => false,
+  );
   copied.value = { language, text, kept };
 }
 
@@ -32,11 +35,23 @@ export function Copying() {
         <option value="start">Start a run</option>
       </select>
       ${Object.keys(snippets).map(
-        (language) => html`<button key=${language} type="button" disabled=${none} onClick=${() => copy(language)}>${language}</button>`,
+        (language) =>
+          html`<button
+            key=${language}
+            type="button"
+            disabled=${none}
+            onClick=${() => copy(language)}
+          >
+            ${language}
+          </button>`,
       )}
     </div>
-    ${copied.value &&
-    html`<p class="quiet" role="status">${copied.value.kept ? `Copied as ${copied.value.language}:` : "To copy by hand:"}</p>
-      <pre id="snippet" tabindex="0">${copied.value.text}</pre>`}
+    ${
+      copied.value &&
+      html`<p class="quiet" role="status">
+        ${copied.value.kept ? `Copied as ${copied.value.language}:` : "To copy by hand:"}
+      </p>
+      <pre id="snippet" tabindex="0">${copied.value.text}</pre>`
+    }
   </section>`;
 }

@@ -37,7 +37,17 @@ export class Frames {
     this.bytes += size;
     this.#last = at;
     this.#characters += kept.length;
-    this.kept.push({ number: this.count, direction, via, text: kept, size, at, delay, ...said, type: type ?? said.type });
+    this.kept.push({
+      number: this.count,
+      direction,
+      via,
+      text: kept,
+      size,
+      at,
+      delay,
+      ...said,
+      type: type ?? said.type,
+    });
     if (this.kept.length > KEPT + SPARE) this.#drop(this.kept.length - KEPT);
     while (this.#characters > KEPT_CHARACTERS) this.#drop(Math.min(SPARE, this.kept.length - 1) || 1);
   }

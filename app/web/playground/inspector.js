@@ -16,7 +16,8 @@ const chosen = signal(/** @type {null | import("./frames.js").Frame} */ (null));
 const view = signal({ top: 0, height: 400 });
 
 /** Whether a frame has every word of the filter, in its direction, id, type or text. */
-const fits = (frame, words) => words.every((word) => `${frame.direction} ${frame.via} ${frame.text.toLowerCase()}`.includes(word));
+const fits = (frame, words) =>
+  words.every((word) => `${frame.direction} ${frame.via} ${frame.text.toLowerCase()}`.includes(word));
 
 const sized = (bytes) => (bytes < 10_000 ? `${bytes} B` : `${Math.round(bytes / 1000)} kB`);
 const timed = (delay) => (delay < 10_000 ? `+${Math.round(delay)} ms` : `+${Math.round(delay / 1000)} s`);
@@ -45,20 +46,32 @@ export function Inspector() {
   return html`<section id="inspector" aria-labelledby="frames-title">
     <h2 id="frames-title">Frames</h2>
     <div class="row tools">
-      <input type="search" placeholder="Filter: stream_delta, out, 1-17" aria-label="Filter" value=${filter} onInput=${({ target }) => (filter.value = target.value)} />
-      <button type="button" aria-pressed=${String(Boolean(frozen.value))} onClick=${() => (frozen.value = frozen.value ? null : [...frames.kept])}>
+      <input
+        type="search"
+        placeholder="Filter: stream_delta, out, 1-17"
+        aria-label="Filter"
+        value=${filter}
+        onInput=${({ target }) => (filter.value = target.value)}
+      />
+      <button
+        type="button"
+        aria-pressed=${String(Boolean(frozen.value))}
+        onClick=${() => (frozen.value = frozen.value ? null : [...frames.kept])}
+      >
         ${frozen.value ? "Go on" : "Pause"}
       </button>
     </div>
     <${List} shown=${shown} last=${shown.at(-1)} />
     <p class="quiet">
-      ${frames.count} frames, ${sized(frames.bytes)}${words.length > 0 && `, ${shown.length} shown`}${dropped > 0 && `; the first ${dropped} are no longer kept`}
+      ${frames.count} frames, ${sized(frames.bytes)}
+      ${words.length > 0 && `, ${shown.length} shown`}
+      ${dropped > 0 && `; the first ${dropped} are no longer kept`}
     </p>
     <${Detail} />
   </section>`;
 }
 
-/** @param {{shown: import("./frames.js").Frame[], last: unknown}} props `last` tells that `shown`, the same array, has grown */
+/** @param {{shown: import("./frames.js").Frame[], last: unknown}} props `last` tells that the same array has grown */
 function List({ shown }) {
   const box = useRef(null);
   const stays = useRef(true); // at the end, for as long as the reader is there
@@ -83,7 +96,10 @@ function List({ shown }) {
     const index = Math.max(0, Math.min(shown.length - 1, at < 0 ? shown.length - 1 : at + step));
     chosen.value = shown[index];
     stays.current = false;
-    box.current.scrollTop = Math.max(Math.min(box.current.scrollTop, index * ROW), (index + 1) * ROW - box.current.clientHeight);
+    box.current.scrollTop = Math.max(
+      Math.min(box.current.scrollTop, index * ROW),
+      (index + 1) * ROW - box.current.clientHeight,
+    );
   };
   const { top, height } = view.value;
   const last = Math.min(shown.length, Math.ceil((top + height) / ROW) + AROUND);
@@ -100,9 +116,16 @@ function List({ shown }) {
   >
     <div class="all" role="presentation" style=${{ height: `${shown.length * ROW}px` }}>
       <div class="some" role="presentation" style=${{ transform: `translateY(${first * ROW}px)` }}>
-        ${shown
-          .slice(first, last)
-          .map((frame, index) => html`<${Row} key=${frame.number} frame=${frame} at=${first + index + 1} of=${shown.length} chosen=${frame === chosen.value} />`)}
+        ${shown.slice(first, last).map(
+          (frame, index) =>
+            html`<${Row}
+                key=${frame.number}
+                frame=${frame}
+                at=${first + index + 1}
+                of=${shown.length}
+                chosen=${frame === chosen.value}
+              />`,
+        )}
       </div>
     </div>
   </div>`;

@@ -27,7 +27,14 @@ export function useKeys(keys) {
   latest.current = keys;
   useEffect(() => {
     const pressed = (event) => {
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || document.querySelector("dialog[open]")) return;
+      if (
+        event.ctrlKey ||
+        event.metaKey ||
+        event.altKey ||
+        event.defaultPrevented ||
+        document.querySelector("dialog[open]")
+      )
+        return;
       if (event.key !== "Escape" && event.target.closest?.(TYPED)) return;
       const act = Object.hasOwn(latest.current, event.key) && latest.current[event.key];
       if (!act) return;

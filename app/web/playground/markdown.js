@@ -33,7 +33,7 @@ export function markdown(text, depth = 0) {
   return out;
 }
 
-/** Text that grows, in an element: what can't change any more is left alone, so that a long text costs no more than a short one. */
+/** Text that grows, in an element. What can't change any more is left alone, so that a long text costs no more. */
 export class Growing {
   #box;
   #rest = "";
@@ -77,7 +77,10 @@ function block(lines, depth) {
     return [element(list, start, ...items.map((item) => element("li", {}, ...inline(item))))];
   }
   const first = lines.shift();
-  const more = taken(lines, (line) => line.trim() && !ROW.test(line) && !FENCE.test(line) && !BLOCKS.some(({ test }) => test.test(line)));
+  const more = taken(
+    lines,
+    (line) => line.trim() && !ROW.test(line) && !FENCE.test(line) && !BLOCKS.some(({ test }) => test.test(line)),
+  );
   return [element("p", {}, ...inline([first, ...more].join("\n")))];
 }
 
@@ -95,7 +98,11 @@ function table([head, , ...rows]) {
 }
 
 function cells(line) {
-  return line.trim().slice(1, -1).split("|").map((cell) => cell.trim());
+  return line
+    .trim()
+    .slice(1, -1)
+    .split("|")
+    .map((cell) => cell.trim());
 }
 
 function taken(lines, fits) {

@@ -1,4 +1,4 @@
-/** The network as the reader wants it: cut, away, slow, another transport; and the proof that none of it loses anything. */
+/** The network as the reader wants it: cut, away, slow, by another transport; and the proof that nothing is lost. */
 
 import { html } from "../html.js";
 import { connection, drawn, proof, sessionId } from "./state.js";
@@ -8,7 +8,8 @@ const LATENCIES = { 0: "No delay", 100: "100 ms late", 500: "0.5 s late", 2000: 
 
 export const named = (transport) => TRANSPORTS[transport] ?? transport;
 
-const options = (choices) => Object.entries(choices).map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`);
+const options = (choices) =>
+  Object.entries(choices).map(([value, text]) => html`<option key=${value} value=${value}>${text}</option>`);
 
 export function Network() {
   const on = connection.following.value;
@@ -33,10 +34,23 @@ export function Network() {
       >
         ${options(LATENCIES)}
       </select>
-      <button id="glitch" type="button" disabled=${!on} title="As a failing network would; the client comes back by itself" onClick=${() => connection.cut()}>
+      <button
+        id="glitch"
+        type="button"
+        disabled=${!on}
+        title="As a failing network would; the client comes back by itself"
+        onClick=${() => connection.cut()}
+      >
         Cut
       </button>
-      <button id="drop" type="button" disabled=${!on} hidden=${away} title="Close the connection and stay away" onClick=${() => connection.leave()}>
+      <button
+        id="drop"
+        type="button"
+        disabled=${!on}
+        hidden=${away}
+        title="Close the connection and stay away"
+        onClick=${() => connection.leave()}
+      >
         Stay away
       </button>
       <button id="resume" type="button" hidden=${!away} onClick=${() => connection.resume()}>
@@ -52,16 +66,25 @@ function Counters() {
   const { received, lost, twice, strange, checked, unchecked, differences } = proof;
   const bad = lost + twice + strange > 0;
   const runs = checked === 1 ? "1 run that ended is" : `${checked} runs that ended are`;
-  return html`<p id="counters" data-lost=${lost} data-twice=${twice} data-checked=${checked} data-state=${bad ? "bad" : checked ? "good" : "open"}>
+  return html`<p
+    id="counters"
+    data-lost=${lost}
+    data-twice=${twice}
+    data-checked=${checked}
+    data-state=${bad ? "bad" : checked ? "good" : "open"}
+  >
       <b>${received} received, ${lost} lost, ${twice} twice</b>
       <span class="quiet">
-        ${checked ? `${runs} word for word what the log says` : "Compared with the log when a run ends"}${unchecked > 0 && `; ${unchecked} could not be compared`}${bad && ", save for this:"}
+        ${checked ? `${runs} word for word what the log says` : "Compared with the log when a run ends"}
+        ${unchecked > 0 && `; ${unchecked} could not be compared`}${bad && ", save for this:"}
       </span>
     </p>
-    ${differences.length > 0 &&
-    html`<ul id="differences">
+    ${
+      differences.length > 0 &&
+      html`<ul id="differences">
       ${differences.map(({ id, type, what }, index) => html`<li key=${index}><code>${id}</code> ${type} ${what}</li>`)}
-    </ul>`}`;
+    </ul>`
+    }`;
 }
 
 /** Where the connection stands, in words. */
@@ -74,7 +97,15 @@ export function State() {
     waiting: `broken after ${after}, again in ${((delay ?? 0) / 1000).toFixed(1)} s`,
     closed: `closed after ${after}`,
   };
-  return html`<span id="state" class="pill" role="status" title=${error?.message ?? ""} data-state=${state} data-transport=${transport} data-after=${after}>
+  return html`<span
+    id="state"
+    class="pill"
+    role="status"
+    title=${error?.message ?? ""}
+    data-state=${state}
+    data-transport=${transport}
+    data-after=${after}
+  >
     ${texts[state]}
   </span>`;
 }

@@ -68,13 +68,15 @@ function Approval({ part: { call, tool, args, reason, answer } }) {
   return html`<div class="approval" role="group" aria-label="The agent asks">
     <p>May I call ${tool}?${reason ? ` (${reason})` : ""}</p>
     <pre>${pretty(args)}</pre>
-    ${told
-      ? html`<p class="note">${told}</p>`
-      : html`<div class="choice row">
+    ${
+      told
+        ? html`<p class="note">${told}</p>`
+        : html`<div class="choice row">
           <input ref=${comment} maxlength="2048" placeholder="Comment, if you like" aria-label="Comment" />
           <button type="button" disabled=${busy} onClick=${() => decide(true)}>Allow</button>
           <button type="button" disabled=${busy} onClick=${() => decide(false)}>Refuse</button>
-        </div>`}
+        </div>`
+    }
   </div>`;
 }
 
@@ -89,7 +91,15 @@ const Group = ({ part: { agent, parts } }) =>
     <${Parts} parts=${parts} />
   </div>`;
 
-const BY_KIND = { text: Text, thinking: Thinking, tool: Tool, approval: Approval, custom: Custom, note: Note, group: Group };
+const BY_KIND = {
+  text: Text,
+  thinking: Thinking,
+  tool: Tool,
+  approval: Approval,
+  custom: Custom,
+  note: Note,
+  group: Group,
+};
 
 /** @param {{parts: import("./turn.js").Part[]}} props */
 export const Parts = ({ parts }) =>

@@ -1,4 +1,4 @@
-/** Positions, `"<run>-<seq>"`: compared only to prove things about them; to go on from one, it is handed back as it came. */
+/** Positions, `"<run>-<seq>"`: compared only to prove things; to go on from one, it is handed back as it came. */
 
 const pair = (id) => id.split("-").map(Number);
 

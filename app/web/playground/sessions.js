@@ -6,7 +6,9 @@ import { html } from "../html.js";
 import { access, go, sessionId } from "./state.js";
 
 const PAGE = 30;
-const list = signal(/** @type {{id: string, title: string | null, profile: string, active_run: string | null}[]} */ ([]));
+const list = signal(
+  /** @type {{id: string, title: string | null, profile: string, active_run: string | null}[]} */ ([]),
+);
 const next = signal(/** @type {string | null} */ (null));
 const doomed = signal("");
 
@@ -59,11 +61,16 @@ function Entry({ session, leave }) {
   const mine = id === sessionId.value;
   const asked = doomed.value === id;
   return html`<li>
-    <a href="?session=${encodeURIComponent(id)}" aria-current=${mine ? "page" : undefined} onClick=${(event) => leave(event, id)}>
+    <a
+      href="?session=${encodeURIComponent(id)}"
+      aria-current=${mine ? "page" : undefined}
+      onClick=${(event) => leave(event, id)}
+    >
       ${active_run && html`<span class="live" role="img" aria-label="running"></span>`}${name}
     </a>
-    ${asked
-      ? html`<button
+    ${
+      asked
+        ? html`<button
           type="button"
           class="danger"
           ref=${(button) => document.activeElement === document.body && button?.focus() /* what was pressed is gone */}
@@ -71,8 +78,15 @@ function Entry({ session, leave }) {
         >
           Really?
         </button>`
-      : html`<button type="button" class="plain" aria-label=${`Delete ${name}`} title="Delete" onClick=${() => (doomed.value = id)}>
+        : html`<button
+          type="button"
+          class="plain"
+          aria-label=${`Delete ${name}`}
+          title="Delete"
+          onClick=${() => (doomed.value = id)}
+        >
           ×
-        </button>`}
+        </button>`
+    }
   </li>`;
 }

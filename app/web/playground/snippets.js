@@ -1,4 +1,4 @@
-/** What the page does, as commands and code to copy. Tokens never go into them: they name where yours is to come from. */
+/** What the page does, as commands and code to copy. Tokens never go into them: they say where yours comes from. */
 
 /**
  * @typedef {object} Place
@@ -29,7 +29,8 @@ const curl = {
     ].join(" \\\n  ") + "\n",
 };
 
-const pythonHeaders = (place) => (place.guarded ? 'headers = {"authorization": f"Bearer {os.environ[\'RUNCAST_TOKEN\']}"}\n' : "");
+const pythonHeaders = (place) =>
+  place.guarded ? 'headers = {"authorization": f"Bearer {os.environ[\'RUNCAST_TOKEN\']}"}\n' : "";
 const passed = (place) => (place.guarded ? ", headers=headers" : "");
 const imported = (place, ...names) => [...names, ...(place.guarded ? ["import os"] : [])].sort().join("\n");
 
@@ -75,5 +76,8 @@ for await (const message of follow(${literal(place.session)}, options)) {
 `,
 };
 
-/** By language, then by what it does: `start` a run, or `follow` the session from a position. @type {Record<string, Record<string, (place: Place) => string>>} */
+/**
+ * By language, then by what it does: `start` a run, or `follow` the session from a position.
+ * @type {Record<string, Record<string, (place: Place) => string>>}
+ */
 export const snippets = { curl, Python: python, JavaScript: javascript };

@@ -42,7 +42,7 @@ tap((seen) => {
 /** The whole log of a run, at its path. */
 async function readLog(path) {
   const events = [];
-  for (let after = "0", done = false; !done; ) {
+  for (let after = "0", done = false; !done;) {
     const page = await request(`${path}/log?after=${after}`, access);
     events.push(...page.events);
     done = page.done || page.next === null;
@@ -54,7 +54,7 @@ async function readLog(path) {
 /** Looks up what the runs say that wait, and were sent by others: only the transcript has it. */
 export async function readWaiting() {
   const [mine, id] = [conversation, sessionId.value];
-  for (let cursor = ""; cursor !== null; ) {
+  for (let cursor = ""; cursor !== null;) {
     const page = await request(`sessions/${encodeURIComponent(id)}/messages?limit=200${cursor}`, access);
     if (mine !== conversation) return;
     for (const { role, run_id, content } of page.items)

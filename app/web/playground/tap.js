@@ -52,7 +52,8 @@ function listener(record) {
     transform(chunk, controller) {
       const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
       rest = lines.pop() ?? "";
-      for (const line of lines) if (line.startsWith("data:")) record({ direction: "in", via: "sse", text: line.slice(5).trim() });
+      for (const line of lines)
+        if (line.startsWith("data:")) record({ direction: "in", via: "sse", text: line.slice(5).trim() });
       controller.enqueue(chunk);
     },
   });

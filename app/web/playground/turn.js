@@ -1,4 +1,4 @@
-/** One run as its messages tell it: the user's message, and the parts that came of it. Knows nothing of how it is drawn. */
+/** One run as its messages tell it: the user's message, and the parts that came of it; not how it is drawn. */
 
 /**
  * @typedef {object} Part
@@ -68,7 +68,10 @@ export class Turn {
   }
 
   approval_requested({ call_id, tool, args, reason }) {
-    this.#approvals.set(call_id, this.#place({ kind: "approval", call: call_id, tool, args, reason, answer: null }, ""));
+    this.#approvals.set(
+      call_id,
+      this.#place({ kind: "approval", call: call_id, tool, args, reason, answer: null }, ""),
+    );
   }
 
   approval_resolved({ call_id, approved, comment }) {
@@ -150,6 +153,8 @@ export class Turn {
 
 /** The types of messages that a turn shows; others are for versions to come, and passed over (P2.3). */
 const TOLD = new Set(
-  ("stream_delta thinking_delta thinking_end turn_thinking tool_started tool_call context_compressed approval_requested " +
-    "approval_resolved custom stream_end stream_cancelled error").split(" "),
+  (
+    "stream_delta thinking_delta thinking_end turn_thinking tool_started tool_call context_compressed approval_requested " +
+    "approval_resolved custom stream_end stream_cancelled error"
+  ).split(" "),
 );
