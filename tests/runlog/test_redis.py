@@ -8,6 +8,7 @@ import random
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 from app.errors import ConfigurationError, Fenced, Gap
 from app.measures import Measures
@@ -312,6 +313,31 @@ class TestStarting:
     async def test_what_is_no_address_is_refused(self, urls) -> None:
         with pytest.raises(ConfigurationError, match=r"address"):
             await RedisLog.open(urls)
+
+    async def test_a_user_that_may_not_ask_for_everything_will_do(self, start_server) -> None:
+        server = start_server(VALKEY)
+        server.ask("ACL", "SETUSER", "runcast", "on", ">secret", "~runcast:*", "&runcast:*", "+@all", "-info")
+        with capture_logs() as said:
+            log = await RedisLog.open(server.url.replace("redis://", "redis://runcast:secret@"))
+        assert [line["event"] for line in said] == ["redis.not_inspected"]
+        assert "secret" not in str(said)
+
+        reader = asyncio.create_task(read_all(log, "r"))
+        (await parked(log, "r", 0)).cancel()
+        await log.append("r", 1, words(1, 3), closed=True)
+        assert await reader == [1, 2, 3]
+        await log.check()
+        await log.drop("r")
+        await log.close()
+
+    async def test_a_user_that_may_not_subscribe_is_told_why_nothing_is_heard(self, start_server) -> None:
+        server = start_server(VALKEY)
+        server.ask("ACL", "SETUSER", "runcast", "on", ">secret", "~*", "resetchannels", "+@all")
+        with capture_logs() as said:
+            log = await RedisLog.open(server.url.replace("redis://", "redis://runcast:secret@"))
+            await until(lambda: any(line["event"] == "redis.disconnected" for line in said))
+        assert "channel" in said[-1]["reason"]
+        await log.close()
 
     async def test_a_cluster_is_refused(self, start_server) -> None:
         server = start_server(VALKEY, "--cluster-enabled", "yes", "--cluster-port", str(free_port()))

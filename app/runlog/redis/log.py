@@ -164,6 +164,7 @@ class RedisLog:
             StoreUnavailable: the server can't be reached.
         """
         self._check_open()
+        self._authorship.forget(run_id)  # or a look that comes in between would find it lost
         channel, writers = self._names.channel(run_id), self._names.writer("")
         await self._shard(run_id).writer.ask("EVALSHA", DROP.sha, 1, self._names.log(run_id), channel, writers, run_id)
         self._told += 1

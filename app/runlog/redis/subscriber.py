@@ -53,6 +53,7 @@ class Subscriber:
         self._changed = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._last = 0.0
+        self._away = False
         for channel in always:
             self._want(channel)
         self._worker = self._loop.create_task(self._work())
@@ -87,6 +88,12 @@ class Subscriber:
         for ready in self._wanted.values():
             _finish(ready)
 
+    def _is_back(self) -> None:
+        if self._away:
+            self._away = False
+            log.info("redis.connected_again", server=self._server.name)
+        self._connected()
+
     def _want(self, channel: str) -> asyncio.Future[None]:
         ready = self._wanted[channel] = self._loop.create_future()
         self._stale.discard(channel)
@@ -106,6 +113,9 @@ class Subscriber:
             except Exception as error:  # whatever it is, who follows must hear again
                 if not isinstance(error, RedisError | OSError):
                     log.exception("redis.failed", server=self._server.name)
+                if not self._away:
+                    self._away = True
+                    log.warning("redis.disconnected", server=self._server.name, reason=str(error))
                 await asyncio.sleep(min(self._ping, 0.2))
 
     async def _serve(self, wire: Wire) -> None:
@@ -156,7 +166,7 @@ class Subscriber:
                 if name in missing:
                     missing.discard(name)
                     if not missing:
-                        self._connected()
+                        self._is_back()
             count += 1
             if count % _MANY == 0:
                 await asyncio.sleep(0)
