@@ -86,7 +86,7 @@ def failures() -> tuple[type[Exception], ...]:
         import asyncpg  # type: ignore[import-untyped]  # noqa: PLC0415 - of an extra
     except ModuleNotFoundError:
         return (DBAPIError, OSError)
-    return (DBAPIError, OSError, asyncpg.InterfaceError, asyncpg.PostgresError)
+    return (DBAPIError, OSError, asyncpg.InterfaceError, asyncpg.InternalClientError, asyncpg.PostgresError)
 
 
 def passes(error: BaseException) -> bool:
@@ -110,5 +110,7 @@ def _dsn(url: str) -> str:
 
 def _give_up_useless(context: ExceptionContext) -> None:
     # All connections of the pool are then made anew, and none of them fails for the same reason.
-    if getattr(context.original_exception, "sqlstate", None) in _USELESS:
+    error, driver = context.original_exception, context.dialect.loaded_dbapi
+    # The latter is the driver's, when a connection ends at a moment that it did not expect.
+    if getattr(error, "sqlstate", None) in _USELESS or isinstance(error, driver.InternalClientError):
         context.is_disconnect = True

@@ -183,6 +183,21 @@ async def test_transactions_read_what_was_committed_whatever_the_databases_defau
     await store.close()
 
 
+async def test_a_role_that_may_only_read_and_write_rows_is_enough_once_the_tables_are_up_to_date(
+    server: PostgresServer, url: str
+) -> None:
+    name = url.partition("?")[0].rpartition("/")[2]
+    allowed = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO clerk"
+    server.sql("CREATE ROLE clerk LOGIN", allowed, database=name)
+    try:
+        store = await open_sessions(url.replace("://postgres:", "://clerk:"))
+        await store.create_session(a_session())
+        assert (await store.start_run("s", a_run())).created
+        await store.close()
+    finally:
+        server.sql("DROP OWNED BY clerk", "DROP ROLE clerk", database=name)
+
+
 async def test_a_database_that_is_not_there_is_named_without_the_password(server: PostgresServer) -> None:
     with pytest.raises(ConfigurationError, match=r"the database nowhere on .* can't be opened: .*does not exist") as no:
         await migrate(server.url("nowhere"))
