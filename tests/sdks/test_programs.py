@@ -116,6 +116,7 @@ def _of_newer(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[d
         gateway.close()
 
 
+@pytest.mark.newer_server
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_types_that_are_newer_than_the_client_are_ignored(of_newer: dict[str, Outcome], name: str) -> None:
     """P2.3."""
@@ -126,6 +127,7 @@ def test_types_that_are_newer_than_the_client_are_ignored(of_newer: dict[str, Ou
     assert plain(outcome.told("followed")) == expected(known)
 
 
+@pytest.mark.newer_server
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_only_the_python_client_refuses_a_page_that_holds_one(of_newer: dict[str, Outcome], name: str) -> None:
     """It parses whole pages, and knows no member of a union that it was not generated with."""
