@@ -88,7 +88,7 @@ def test_two_tabs_show_the_same(api, open_tab):
 def test_dropping_and_resuming_at_several_points_is_exact(api, open_tab, transport):
     tab = open_tab()
     tab.page.select_option("#transport", transport)
-    tab.send("/length 300 /rate 100 Hello")
+    tab.send("/length 5000 /rate 100 Hello")  # goes on for as long as this takes
     for received in (1, 30, 90, 150):
         tab.has_received(received)
         tab.page.click("#drop")
@@ -99,6 +99,7 @@ def test_dropping_and_resuming_at_several_points_is_exact(api, open_tab, transpo
         assert api.get(f"/sessions/{tab.session}/runs/{run}/log", after=after, wait=10)["events"]
         assert tab.position == after
         tab.page.click("#resume")
+    tab.page.click("#stop")
     tab.has_checked(1)
     tab.is_exact(api)
 

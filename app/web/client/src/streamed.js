@@ -29,9 +29,8 @@ export async function* overFetch(line, cut) {
   }
 }
 
-/** @param {Line} line @param {AbortSignal} signal @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>> | null>} null if it has ended: 204 */
+/** @param {Line} line @param {AbortSignal} signal @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>> | null | void>} nothing if it has ended: 204 */
 export async function eventStream(line, signal) {
-  const { body } = await call(line.query(line.events), line.options, { signal, cache: "no-store" });
-  if (!body) line.close();
-  return body;
+  const response = await call(line.query(line.events), line.options, { signal, cache: "no-store" });
+  return response.status === 204 ? line.close() : response.body; // a browser may give a 204 an empty body
 }
