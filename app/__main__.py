@@ -57,12 +57,17 @@ def main() -> None:
 @click.option(
     "--agent", help="The agent to serve: demo, local, pydantic-ai:<model>, module:attribute.  [RUNCAST_AGENT]"
 )
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 256),
+    help="How many processes serve there; more than one need RUNCAST_REDIS_URL.  [RUNCAST_WORKERS, 1]",
+)
 @_clear_errors
-def serve(host: str | None, port: int | None, agent: str | None) -> None:
+def serve(host: str | None, port: int | None, agent: str | None, workers: int | None) -> None:
     """Start the gateway."""
     from app.serve import serve as run  # noqa: PLC0415 - the other commands need no server
 
-    settings = _settings(host=host, port=port, agent=agent)
+    settings = _settings(host=host, port=port, agent=agent, workers=workers)
     if agent is not None:  # what was just typed wins over a file of profiles that the environment names
         settings = evolve(settings, profiles=None)
     set_up_logs(settings.log_format, settings.log_level, os.environ)

@@ -14,14 +14,25 @@ from app.redaction import Redaction
 _HEAD: Final = ("timestamp", "level", "event")
 
 
-def set_up_logs(form: Literal["auto", "json", "console"], level: str, environment: Mapping[str, str]) -> None:
-    """Send our logs, and those of libraries, to standard error, without the secrets of the environment."""
+def set_up_logs(
+    form: Literal["auto", "json", "console"], level: str, environment: Mapping[str, str], *, worker: int | None = None
+) -> None:
+    """Send our logs, and those of libraries, to standard error, without the secrets of the environment.
+
+    Args:
+        form: how lines look; `auto` is readable on a terminal and JSON elsewhere.
+        level: of the least important ones.
+        environment: where secrets are looked for.
+        worker: which of several workers this process is; every line says so.
+    """
     readable = form == "console" or (form == "auto" and sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if worker is not None:
+        shared.append(lambda _, __, said: said | {"worker": worker})
     redact = Redaction(environment)
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(

@@ -1,9 +1,13 @@
-"""`runcast serve`: the application on our server."""
+"""`runcast serve`: the application on our server, in this process or in several workers."""
 
 from __future__ import annotations
 
+import os
 import resource
+import socket
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -11,10 +15,10 @@ import click
 import structlog
 
 from app.errors import ConfigurationError
-from app.main import create_app
-from app.measures import Measures
+from app.logs import set_up_logs
 from app.server.listening import is_loopback, listen, url_of
-from app.server.serving import Server, config_of
+from app.server.supervisor import Supervisor
+from app.server.workers import Voice
 from app.settings import Settings
 
 log = structlog.get_logger()
@@ -31,10 +35,41 @@ def serve(settings: Settings) -> None:
             f"{settings.host} can be reached by others and nobody has to authenticate: "
             "set RUNCAST_AUTH=keys or jwt, listen on 127.0.0.1, or set RUNCAST_ALLOW_ANONYMOUS=true"
         )
-    app = create_app(settings)
+    if settings.workers > 1 and settings.redis_url is None:
+        raise ConfigurationError(
+            f"{settings.workers} workers need RUNCAST_REDIS_URL and RUNCAST_DATABASE_URL, which they share: "
+            "without them a gateway is one process"
+        )
     _take_file_descriptors()
+    with listen(settings.host, settings.port, patience=settings.send_timeout) as listener:
+        url = url_of(listener) + settings.base_path
 
-    measures: Measures = app.state.measures
+        def serving() -> None:
+            click.echo(f"Runcast is listening on {url}")
+
+        if settings.workers == 1:
+            _serve_on(listener, settings, serving)
+        else:
+            Supervisor(settings.workers, partial(_work, settings, listener), serving=serving).run()
+
+
+def _work(settings: Settings, listener: socket.socket, number: int, voice: Voice) -> None:
+    """Serve as one of several workers."""
+    set_up_logs(settings.log_format, settings.log_level, os.environ, worker=number)
+    try:
+        _serve_on(listener, settings, voice.serving)
+    except ConfigurationError as error:
+        voice.failed(error)
+        raise SystemExit(1) from None
+
+
+def _serve_on(listener: socket.socket, settings: Settings, accepts: Callable[[], None]) -> None:
+    # Who only supervises has no use for all of this.
+    from app.main import create_app  # noqa: PLC0415
+    from app.server.serving import Server, config_of  # noqa: PLC0415
+
+    app = create_app(settings)
+    measures = app.state.measures
 
     def refused(code: str) -> None:
         measures.rejected["http", code] += 1
@@ -46,26 +81,24 @@ def serve(settings: Settings) -> None:
     def hurry() -> None:
         app.state.registry.interrupt()
 
-    with listen(settings.host, settings.port, patience=settings.send_timeout) as listener:
+    def serving() -> None:
+        accepts()
         url = url_of(listener) + settings.base_path
+        log.info("server.started", url=url, version=version("runcast"), auth=settings.auth, **_kept(settings))
 
-        def serving() -> None:
-            click.echo(f"Runcast is listening on {url}")
-            log.info("server.started", url=url, version=version("runcast"), auth=settings.auth, **_kept(settings))
-
-        server = Server(
-            config_of(app, max_message_bytes=settings.max_message_bytes, refused=refused),
-            drain=drain,
-            finish=lambda: app.state.registry.finish(settings.drain_timeout),
-            hurry=hurry,
-            serving=serving,
-        )
-        try:
-            server.run(sockets=[listener])
-        except SystemExit:
-            if (failure := app.state.get("failure")) is not None:
-                raise failure from None
-            raise
+    server = Server(
+        config_of(app, max_message_bytes=settings.max_message_bytes, refused=refused),
+        drain=drain,
+        finish=lambda: app.state.registry.finish(settings.drain_timeout),
+        hurry=hurry,
+        serving=serving,
+    )
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        if (failure := app.state.get("failure")) is not None:
+            raise failure from None
+        raise
 
 
 def _take_file_descriptors() -> None:

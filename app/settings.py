@@ -95,6 +95,7 @@ class Settings:
 
     Attributes:
         host, port: where it listens; port 0 takes a free one.
+        workers: how many processes `runcast serve` starts to serve there.
         data_dir: where everything is kept.
         database_url: a PostgreSQL database for sessions, runs and archives, instead of a SQLite file.
         redis_url: a Valkey or Redis server for the events of runs in progress, or several, separated by commas: all
@@ -139,6 +140,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = field(default=8000, validator=[_at_least(0), _at_most(65535)])
+    workers: int = field(default=1, validator=[_at_least(1), _at_most(256)])
     data_dir: Path = Path("data")
     database_url: str | None = field(default=None, repr=False, validator=_is_postgresql)
     redis_url: str | None = field(default=None, repr=False, validator=_is_redis)

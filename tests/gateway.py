@@ -30,6 +30,15 @@ def environment(**settings: str) -> dict[str, str]:
     return inherited | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parent)} | given
 
 
+def sockets_of(pid: int) -> list[str]:
+    """The sockets that a process holds, as `socket:[inode]`."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    return [each for each in found if each.startswith("socket:")]
+
+
 class Gateway:
     """One data directory, and the process that serves it.
 
@@ -95,11 +104,7 @@ class Gateway:
     @property
     def open_sockets(self) -> int:
         """How many sockets the process holds."""
-        count = 0
-        for entry in Path(f"/proc/{self.pid}/fd").iterdir():
-            with contextlib.suppress(FileNotFoundError):
-                count += str(entry.readlink()).startswith("socket:")
-        return count
+        return len(sockets_of(self.pid))
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)

@@ -26,6 +26,7 @@ def test_every_variable_is_read():
         {
             "RUNCAST_HOST": "::1",
             "RUNCAST_PORT": "0",
+            "RUNCAST_WORKERS": "4",
             "RUNCAST_DATA_DIR": "/srv/runcast",
             "RUNCAST_REDIS_URL": "valkey://a.example,rediss://b.example:6380/1",
             "RUNCAST_DATABASE_URL": "postgres://runcast@db.example/runcast?sslmode=require",
@@ -60,6 +61,7 @@ def test_every_variable_is_read():
     ) == Settings(
         host="::1",
         port=0,
+        workers=4,
         data_dir=Path("/srv/runcast"),
         database_url="postgres://runcast@db.example/runcast?sslmode=require",
         redis_url="valkey://a.example,rediss://b.example:6380/1",
@@ -116,6 +118,8 @@ def test_a_flag_has_several_spellings(text):
         ("database_url", "db.example/runcast"),
         ("redis_url", "localhost:6379"),
         ("redis_url", "redis://a.example,http://b.example"),
+        ("workers", "0"),
+        ("workers", "257"),
         ("database_pool", "1"),
         ("profiles", "~nobody-of-that-name/profiles.toml"),
         ("base_path", "/with space"),
