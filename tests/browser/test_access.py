@@ -1,11 +1,14 @@
 """A real browser at a server that asks who calls: the playground, a subprotocol, a ticket (P6.2)."""
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
-from tests.callers import ADA, BOB, guarded
+from tests.browser.bare import Bare, plugged
+from tests.callers import ADA, BOB, guarded, keyed, shows
+from tests.gateway import launch
 
-__all__ = ["guarded"]
+__all__ = ["guarded", "launch"]
 
 FOLLOW = """async ([path, options]) => {
   const { follow, createSession, request } = await import("./client.js");
@@ -89,3 +92,27 @@ def test_the_playground_shows_no_session_of_somebody_else(guarded, open_tab):
     other = open_tab(tab.page.url, script=f"sessionStorage.setItem('token', '{BOB.key}')")
     expect(other.page.locator("#notice")).to_contain_text("there is no such session")
     assert other.messages() == []
+
+
+def test_an_event_source_whose_ticket_has_expired_goes_on_with_another(launch, browser, merge):
+    gateway = keyed(launch, command=("-m", "short_tickets"))
+    with (
+        httpx.Client(base_url=gateway.url, headers=shows(ADA.key)) as ada,
+        plugged(gateway.url) as (cable, do),
+        browser.new_context() as context,
+    ):
+        session = ada.post("/sessions").json()["id"]
+        path = f"/sessions/{session}/runs"
+        path += "/" + ada.post(path, json={"content": "/length 500 /rate 80"}).json()["id"]
+        asked = []
+        context.on("request", lambda request: asked.append(request.url))
+        tab = Bare.opened(context, cable.url).follow(session, token=ADA.key, transport="eventsource")
+        for drop in range(1, 3):
+            tab.until("passed", 120 * drop)  # a second and a half, or more
+            do(cable.cut)
+        tab.until("ended")
+        log = ada.get(f"{path}/log", params={"after": "0", "limit": 1000}).json()["events"]
+        got = tab.got
+    assert merge(got) == merge(log)
+    assert len([url for url in asked if url.endswith("/tickets")]) == 3
+    assert not [url for url in asked if ADA.key in url]
