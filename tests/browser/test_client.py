@@ -49,7 +49,8 @@ def test_eight_tabs_of_mixed_transports_with_four_forced_drops_each_all_get_the_
 def test_where_a_proxy_blocks_websockets_the_client_is_on_sse_within_five_seconds_and_loses_nothing(
     api, context, merge, trouble
 ):
-    run = api.start("/length 200 /rate 40 Hello")
+    takes_notice = trouble in {"refuses", "resets"}
+    run = api.start(f"/length 160 /rate {80 if takes_notice else 30} Hello")  # goes on while the client finds out
     session, _ = ids(run)
     with plugged(api.base) as (cable, do):
         cable.on_websocket = trouble
@@ -64,7 +65,7 @@ def test_where_a_proxy_blocks_websockets_the_client_is_on_sse_within_five_second
 
 
 def test_a_laptop_that_comes_to_a_network_without_websockets_goes_on(api, context, merge):
-    run = api.start("/length 400 /rate 60 Hello")
+    run = api.start("/length 200 /rate 60 Hello")
     session, _ = ids(run)
     with plugged(api.base) as (cable, do):
         tab = Bare.opened(context, cable.url).follow(session)
