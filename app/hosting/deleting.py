@@ -7,7 +7,6 @@ finished by the next start-up, or by another process.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 import anyio
@@ -79,7 +78,7 @@ class Deletions:
         await self._hosting.end(reversed(run_ids), REASON)
         if self._elsewhere.shared:
             with anyio.move_on_after(_PATIENCE) as waiting:
-                await self._end_elsewhere(session_id, run_ids)
+                await self._end_elsewhere(session_id)
             if waiting.cancelled_caught:
                 log.warning("session.deletion_waits", session_id=session_id)  # for a sweep, which tries again
                 return
@@ -89,14 +88,13 @@ class Deletions:
         await insist(lambda: self._uploads.clear(session_id), session_id=session_id)
         await insist(lambda: erase(self._stores, session_id), session_id=session_id)
 
-    async def _end_elsewhere(self, session_id: str, run_ids: Sequence[str]) -> None:
+    async def _end_elsewhere(self, session_id: str) -> None:
         rows = self._stores.sessions
-        waiting = await insist(lambda: rows.waiting_runs(session_id), session_id=session_id)
-        active = await insist(lambda: rows.get_active_run(session_id), session_id=session_id)
-        unended = [each.run_id for each in reversed(waiting)] + ([active.id] if active else [])
-        for run_id in unended:
+        # Also those that have ended in their rows, and by the death of their host not in their logs.
+        run_ids = await insist(lambda: rows.unarchived_runs(session_id), session_id=session_id)
+        for run_id in reversed(run_ids):
             await self._elsewhere.insist(session_id, run_id, REASON)
-        for run_id in {*unended, *run_ids[-1:]}:  # the last may have ended in its row, and not yet in its log
+        for run_id in run_ids:
             await self._closed(run_id)
 
     async def _closed(self, run_id: str) -> None:

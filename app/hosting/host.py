@@ -241,7 +241,8 @@ class Hosting:
             watch = accepted.watch(run)
             hosted = HostedRun(run, accepted.agent, accepted.prepare, self._stores, self._limits, self.decide, watch)
             self._hosted[run.id] = hosted
-            self._tell.began(run)
+            if not self._tell.began(run):
+                self.spawn(insist(lambda: self._tell.refresh(run.session_id), run_id=run.id))
             self.spawn(hosted.execute()).add_done_callback(lambda _: self._forget(run.id))
         elif run.id in self._inserting and run.id not in self._closings:
             self._called_early[run.id] = run  # its insert was committed, and its task has not heard of that yet

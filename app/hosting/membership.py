@@ -37,11 +37,11 @@ class Membership:
         """As `Member.hear`."""
         sessions = self._audience.sessions
         match news:
-            case Began():
-                sessions.began(session_id, news.number, news.run_id)
+            case Began() if sessions.began(session_id, news.number, news.run_id):
+                pass
             case Waits():
                 sessions.wait(session_id, news.waiting)
-            case Ended() if sessions.viewers(session_id):
+            case Began() | Ended() if sessions.viewers(session_id):
                 self._hosting.spawn(insist(lambda: sessions.refresh(session_id), session_id=session_id))
             case Missed() if sessions.viewers(session_id):
                 self._hosting.spawn(insist(lambda: self._audience.catch_up(session_id), session_id=session_id))

@@ -16,10 +16,14 @@ class Teller:
         self._feeds = feeds
         self._fleet = fleet
 
-    def began(self, run: Run) -> None:
-        """A run began to run."""
-        self._feeds.began(run.session_id, run.number, run.id)
+    def began(self, run: Run) -> bool:
+        """A run began to run; False if `refresh` has to find out here what came before it, in another process."""
         self._fleet.tell(run.session_id, Began(run.number, run.id))
+        return self._feeds.began(run.session_id, run.number, run.id)
+
+    async def refresh(self, session_id: str) -> None:
+        """Find out which runs have begun."""
+        await self._feeds.refresh(session_id)
 
     def waits(self, session_id: str, waiting: Sequence[Waiting]) -> None:
         """Runs have to wait, or got another place in the queue."""
@@ -35,3 +39,5 @@ class Teller:
     def deleted(self, session_id: str, run_ids: Sequence[str]) -> None:
         """The session is deleted; who views it here is dismissed otherwise."""
         self._fleet.tell(session_id, Deleted(tuple(run_ids)))
+        for run_id in run_ids:
+            self._fleet.tell(run_id, Deleted((run_id,)))

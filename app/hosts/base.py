@@ -123,7 +123,7 @@ class Fleet(Protocol):
         """Give a host an order that it need not answer. It may be lost."""
 
     def tell(self, session_id: str, news: News) -> None:
-        """Tell every other process that views the session; at most once."""
+        """Tell every other process that views the session, or the run of this id; at most once."""
 
     def viewed(self, what: str, viewers: int) -> None:
         """Take note of how many view a session, or a run, here, by its id.

@@ -64,10 +64,10 @@ class ArchivedLog:
             self._forget(run_id)
 
     async def append(self, run_id: str, first_seq: int, events: Sequence[Event], *, closed: bool = False) -> None:
-        """As `RunLog.append`; a run in the archive is closed."""
-        # Every later append of an archived run finds the live log without a tail, which fences it.
-        if first_seq == 1 and await self._archive.get_archive(run_id) is not None:
-            raise Fenced(f"run {run_id}: an append at 1, but the log is archived")
+        """As `RunLog.append`; a run in the archive is closed, and so is one that was deleted."""
+        # Every later append of such a run finds the live log without a tail, which fences it.
+        if first_seq == 1 and not await self._archive.awaits_archive(run_id):
+            raise Fenced(f"run {run_id}: an append at 1, but the log is archived, or deleted")
         await self._live.append(run_id, first_seq, events, closed=closed)
         self._measures.events.update(map(type, events))
 

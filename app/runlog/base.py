@@ -117,5 +117,8 @@ class Archive(Protocol):
         `trimmed` says that it is what retention left of an earlier one (P3.6).
         """
 
+    async def awaits_archive(self, run_id: str) -> bool:
+        """Whether the run is there, and has no archive yet."""
+
     async def get_archive(self, run_id: str) -> bytes | None:
         """What was kept for this run, or None."""

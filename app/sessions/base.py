@@ -300,6 +300,9 @@ class SessionStore(Protocol):
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
         """(number, run id) of every run of the session, in order."""
 
+    async def unarchived_runs(self, session_id: str) -> Sequence[str]:
+        """The ids of the session's runs without an archive, in order: what goes on, or has not been put away yet."""
+
     async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
         """(number, run id) of every run whose turn has come, in order: nothing will ever come before the last of them.
 
@@ -328,6 +331,9 @@ class SessionStore(Protocol):
         Raises:
             RunNotFound: the run was deleted; nothing is kept.
         """
+
+    async def awaits_archive(self, run_id: str) -> bool:
+        """Whether the run is there, and has no archive yet."""
 
     async def get_archive(self, run_id: str) -> bytes | None:
         """A closed log's archive, or None."""

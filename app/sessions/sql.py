@@ -129,6 +129,9 @@ class SqlSessionStore(SessionStore):
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
         return await self._numbers(runs.c.session_id == session_id)
 
+    async def unarchived_runs(self, session_id: str) -> Sequence[str]:
+        return [run_id for _, run_id in await self._numbers(runs.c.session_id == session_id, unarchived)]
+
     async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
         first = select(func.min(runs.c.number)).where(runs.c.session_id == session_id, active).scalar_subquery()
         has_come = runs.c.number <= func.coalesce(first, runs.c.number)
@@ -153,6 +156,9 @@ class SqlSessionStore(SessionStore):
 
     async def put_archive(self, run_id: str, body: bytes, *, trimmed: bool = False) -> None:
         await self._database.write(ending.put_archive, run_id, body, datetime.now(UTC) if trimmed else None)
+
+    async def awaits_archive(self, run_id: str) -> bool:
+        return bool(await self._database.read(select(runs.c.id).where(runs.c.id == run_id, unarchived)))
 
     async def get_archive(self, run_id: str) -> bytes | None:
         rows = await self._database.read(select(archives.c.body).where(archives.c.run_id == run_id))

@@ -98,6 +98,9 @@ class Audience:
             await self.sessions.dismiss(session_id)
             await self.runs.empty(run_ids)
         self.runs.forbid(run_ids)
+        for run_id in run_ids:
+            if self.runs.viewers(run_id):  # whoever waits for what another process has dropped is woken
+                await self._log.drop(run_id)
 
     async def catch_up(self, session_id: str) -> None:
         """Find out what those who view a session were not told."""
@@ -121,7 +124,8 @@ class Audience:
             if not await self._rows.holds_session(session_id):  # since it was looked up
                 raise SessionNotFound("the session was deleted")
             with feed.listen() as ear:
-                if not feed.loaded or start.run > feed.last():  # a run's row is there before this process is told of it
+                # A run's row is there before this process is told of it.
+                if self._shared or not feed.loaded or start.run > feed.last():
                     feed.add(await self._rows.begun_runs(session_id))
                     feed.loaded = True
                 waiting = await self._rows.waiting_runs(session_id)

@@ -93,8 +93,7 @@ class RunFeeds:
         Raises:
             SessionNotFound: nobody may, any more.
         """
-        if run_id in self._gone:
-            raise SessionNotFound("the session was deleted")
+        self.check(run_id)
         feed = self._feeds.setdefault(run_id, RunFeed(number, run_id))
         feed.viewers += 1
         self._on_count(run_id, feed.viewers)
@@ -106,6 +105,15 @@ class RunFeeds:
                 del self._feeds[run_id]
                 feed.left.set()
             self._on_count(run_id, feed.viewers)
+
+    def check(self, run_id: str) -> None:
+        """Return if the run may be viewed.
+
+        Raises:
+            SessionNotFound: nobody may, any more.
+        """
+        if run_id in self._gone:
+            raise SessionNotFound("the session was deleted")
 
     async def empty(self, run_ids: Sequence[str]) -> None:
         """Wait until those who view these runs have left."""

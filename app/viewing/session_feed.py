@@ -51,6 +51,8 @@ class SessionFeed:
     def end(self) -> None:
         """The session is gone."""
         self.gone = True
+        for bell in self._bells:  # whoever reads a log that was dropped meanwhile would wait for ever
+            bell.ring()
         self._wake()
 
     def run_id(self, number: int) -> str | None:
@@ -111,6 +113,11 @@ class Ear:
         self.bell = bell
         self._since, _ = feed.noticed(0)
 
+    @property
+    def gone(self) -> bool:
+        """Whether the session was deleted: its logs are closed, or dropped."""
+        return self._feed.gone
+
     def heard(self) -> Sequence[Waiting]:
         """What is new since it was asked last."""
         self.bell.clear()
@@ -152,10 +159,14 @@ class SessionFeeds:
         feed = self._feeds.get(session_id)
         return feed.viewers if feed else 0
 
-    def began(self, session_id: str, number: int, run_id: str) -> None:
-        """A run began to run."""
-        if (feed := self._feeds.get(session_id)) is not None:
+    def began(self, session_id: str, number: int, run_id: str) -> bool:
+        """A run began to run; False if others came before it that are not known here, so that a refresh is needed."""
+        feed = self._feeds.get(session_id)
+        if feed is not None and self._shared and number > feed.last() + 1:
+            return False
+        if feed is not None:
             feed.add([(number, run_id)])
+        return True
 
     def wait(self, session_id: str, waiting: Sequence[Waiting]) -> None:
         """Runs have to wait, or got another place in the queue."""

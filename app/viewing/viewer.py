@@ -155,6 +155,7 @@ class Following:
             while await self._log.wait(run.id, 0):
                 if (await self._extents.of(run.id))[1]:
                     break
+                self._runs.check(run.id)
             return await run.settled()
 
     async def read(self, run: Numbered, start: Position, *, limit: int, wait: float) -> Slice:
@@ -226,6 +227,8 @@ class Following:
                         for batch in self._queued(ear.heard()):
                             yield batch
                     if not page.entries:
+                        if ear is not None and ear.gone:
+                            raise SessionNotFound("the session was deleted")
                         continue
                     if (batch := feed.batch(self._dialect, page)).frames:
                         yield batch

@@ -40,6 +40,9 @@ class LocalFleet:
     Args:
         pause: waited for whenever something goes over the network; what waits when the process dies is lost.
         loses: whether the network loses what is sent now.
+
+    Attributes:
+        owner: whose its tasks are.
     """
 
     shared = True
@@ -51,6 +54,7 @@ class LocalFleet:
         loses: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = secrets.token_hex(8)
+        self.owner: object | None = None
         self._street = street
         self._pause = pause
         self._loses = loses
@@ -161,6 +165,8 @@ class LocalFleet:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
+        if self.owner is not None:  # in a simulation, which stops and ends tasks by whose they are
+            task.owner = self.owner  # type: ignore[attr-defined]
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 

@@ -43,9 +43,13 @@ class Shelf:
 
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
+        self.deleted: set[str] = set()
 
     async def put_archive(self, run_id: str, body: bytes, *, trimmed: bool = False) -> None:
         self.bodies[run_id] = body
+
+    async def awaits_archive(self, run_id: str) -> bool:
+        return run_id not in self.bodies and run_id not in self.deleted
 
     async def get_archive(self, run_id: str) -> bytes | None:
         return self.bodies.get(run_id)

@@ -96,6 +96,7 @@ class LateOnce:
         self._shelf = shelf
         self.asked, self.answer = asyncio.Event(), asyncio.Event()
         self.put_archive = shelf.put_archive
+        self.awaits_archive = shelf.awaits_archive
 
     async def get_archive(self, run_id):
         found = await self._shelf.get_archive(run_id)
@@ -228,6 +229,7 @@ async def test_a_hundred_readers_of_an_archived_log_fetch_it_once(live, shelf) -
             return await shelf.get_archive(run_id)
 
         put_archive = shelf.put_archive
+        awaits_archive = shelf.awaits_archive
 
     log = ArchivedLog(live, Counting())
     await live.append("r", 1, words(1, 50), closed=True)
@@ -237,3 +239,11 @@ async def test_a_hundred_readers_of_an_archived_log_fetch_it_once(live, shelf) -
 
     assert len({id(page) for page in pages}) == 1
     assert asked == ["r"]
+
+
+async def test_the_log_of_a_deleted_run_is_not_begun(live, shelf) -> None:
+    log = ArchivedLog(live, shelf)
+    shelf.deleted.add("r")
+    with pytest.raises(Fenced):
+        await log.append("r", 1, words(1, 2))
+    assert await live.runs() == []

@@ -107,6 +107,7 @@ async def test_deleting_a_session_removes_its_runs_and_archives_and_no_others(st
     await store.remove_session("s")
     assert await store.get_session("ann", "s") is None
     assert (await store.get_run("s", "r1"), await store.get_archive("r1")) == (None, None)
+    assert [await store.awaits_archive(each) for each in ("r1", "r2", "nobody")] == [False, False, False]
     assert (await store.list_runs("s", 10, None)).items == ()
     assert (await store.get_run("t", "r2"), await store.get_archive("r2")) != (None, None)
 
@@ -125,6 +126,10 @@ async def test_a_deleted_session_is_found_by_nobody_and_starts_nothing_until_it_
         await store.start_run("s", a_run("late", on_conflict="queue"))
     assert await store.finish_run("running", an_outcome()) == Ended()
     assert [run_id for _, run_id in await store.run_numbers("s")] == ["running", "waiting"]
+    assert [await store.awaits_archive(each) for each in ("running", "waiting")] == [True, True]
+    assert await store.unarchived_runs("s") == ["running", "waiting"]
+    await store.put_archive("running", b"log")
+    assert await store.unarchived_runs("s") == ["waiting"]
     assert await store.deleted_sessions(AT) == []
     assert await store.deleted_sessions(AT + SECOND) == ["s"]
     await store.remove_session("s")

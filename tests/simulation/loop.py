@@ -38,6 +38,7 @@ class SimulatedFuture(asyncio.Future[Any]):
 class SimulatedTask(asyncio.Task[Any]):
     def __init__(self, serial: int, work: Coroutine[Any, Any, Any], **options: Any) -> None:
         self.serial = serial  # before anybody puts it into a set
+        self.owner: object | None = None
         super().__init__(work, **options)
 
     def __hash__(self) -> int:
@@ -61,6 +62,7 @@ class SimulatedLoop(EventLoop):  # type: ignore[misc] # it comes without types
         self.steps = 0
         self.most_steps = MOST_STEPS
         self.longest_pause = 0.1
+        self._held: dict[object, list[asyncio.Handle]] = {}
         self.unhandled: list[dict[str, Any]] = []
         self.set_task_factory(self._new_task)
         self.set_exception_handler(lambda _, context: self.unhandled.append(context))
@@ -79,7 +81,18 @@ class SimulatedLoop(EventLoop):  # type: ignore[misc] # it comes without types
         self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], context: Any = None
     ) -> SimulatedTask:
         self._serial += 1
-        return SimulatedTask(self._serial, work, loop=loop, context=context)
+        task = SimulatedTask(self._serial, work, loop=loop, context=context)
+        parent = asyncio.current_task(loop)
+        if isinstance(parent, SimulatedTask):
+            task.owner = parent.owner
+        return task
+
+    def hold(self, owner: object, *, held: bool) -> None:
+        """Let no task of an owner go on, or all of them again; whatever a task begins is its owner's."""
+        if held:
+            self._held.setdefault(owner, [])
+        else:
+            self._ready.extend(self._held.pop(owner, []))
 
     async def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> T:
         """Carry out another thread's work in here, while others go on before and after."""
@@ -102,12 +115,23 @@ class SimulatedLoop(EventLoop):  # type: ignore[misc] # it comes without types
 
     def _run_once(self) -> None:
         ready: deque[asyncio.Handle] = self._ready
+        if self._held:
+            self._hold_back(ready)
         self.steps += len(ready)
         if self.steps > self.most_steps:
             raise Endless(f"no end after {self.steps} steps, at {self.time():.3f} s")
         if len(ready) > 1:
             self._shuffle(ready)
         super()._run_once()
+
+    def _hold_back(self, ready: deque[asyncio.Handle]) -> None:
+        handles = list(ready)
+        ready.clear()
+        for handle in handles:
+            task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+            task = getattr(task, "_host_task", task)  # anyio's scopes call again and again until theirs has stopped
+            held = self._held.get(task.owner) if isinstance(task, SimulatedTask) else None
+            (ready if held is None else held).append(handle)
 
     def _shuffle(self, ready: deque[asyncio.Handle]) -> None:
         handles = list(ready)

@@ -116,4 +116,41 @@ class DistantLog:
         raise AssertionError("MemoryLog waited")
 
 
+class SharedLog(DistantLog):
+    """What one process sees of a log that several write: what is decided is visible to all of them at once."""
+
+    def __init__(self, life: Life, ledger: Ledger, memory: MemoryLog, tails: dict[str, tuple[int, bool]]) -> None:
+        super().__init__(life, ledger)
+        self._memory = memory
+        self._tails = tails
+
+    async def close(self) -> None:
+        await self._writer.stop()
+
+    def _decide(self, jobs: Sequence[_Job]) -> list[Exception | None]:
+        outcomes = []
+        for job in jobs:
+            outcomes.append(self._verdict_on(job.change))
+            if outcomes[-1] is None:
+                self._publish(job)
+        self._ledger.tell(jobs, outcomes)
+        return outcomes
+
+    def _verdict_on(self, change: Append | Drop) -> Exception | None:
+        # A process that is held up between its look at the row and its first append may write to a deleted log. A
+        # server forgets it after its time, and nobody finds it meanwhile; here it is as if that had happened.
+        if isinstance(change, Append) and self._ledger.of(change.run_id).dropped:
+            return Fenced(f"run {change.run_id}: its log was dropped")
+        return self._verdict(change)
+
+    def _show(self, jobs: Sequence[_Job], outcomes: Sequence[Exception | None], _: float) -> None:
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            if job.done.done():
+                continue
+            if outcome is None:
+                job.done.set_result(None)
+            else:
+                job.done.set_exception(outcome)
+
+
 _: type[RunLog] = DistantLog

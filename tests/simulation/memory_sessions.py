@@ -256,6 +256,9 @@ class MemorySessions(SessionStore):
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:
         return await self._whole(lambda: [(row.run.number, row.run.id) for row in self._tables.of(session_id)])
 
+    async def unarchived_runs(self, session_id: str) -> Sequence[str]:
+        return await self._whole(lambda: [row.run.id for row in self._tables.of(session_id) if row.archive is None])
+
     async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
         def work() -> list[tuple[int, str]]:
             rows = [row.run for row in self._tables.of(session_id)]
@@ -330,6 +333,13 @@ class MemorySessions(SessionStore):
             row.archive, row.trimmed = body, trimmed
 
         await self._whole(work)
+
+    async def awaits_archive(self, run_id: str) -> bool:
+        def work() -> bool:
+            row = self._tables.runs.get(run_id)
+            return row is not None and row.archive is None
+
+        return await self._whole(work)
 
     async def get_archive(self, run_id: str) -> bytes | None:
         def work() -> bytes | None:

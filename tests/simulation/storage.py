@@ -18,12 +18,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from app.runlog import sqlite
 from app.runlog.base import RunLog
+from app.runlog.memory import MemoryLog
 from app.runlog.sqlite import SqliteLog
 from app.sessions.base import SessionStore
 from app.sessions.database import Database
 from app.sessions.engine import open_engine
 from app.sessions.sql import SqlSessionStore, open_sessions
-from tests.simulation.memory_log import DistantLog
+from tests.simulation.memory_log import DistantLog, SharedLog
 from tests.simulation.memory_sessions import MemorySessions, Tables
 from tests.simulation.writing import Ledger, Life, LoopCommit
 
@@ -64,6 +65,23 @@ class MemoryDisks:
 
     def die(self) -> None:
         pass
+
+
+class SharedDisks(MemoryDisks):
+    """What several processes have in common: a store and a log, as servers keep them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._log = MemoryLog()
+        self._tails: dict[str, tuple[int, bool]] = {}
+
+    async def open(self, life: Life) -> tuple[RunLog, SessionStore]:
+        def admit() -> None:
+            if life.dead:
+                raise asyncio.CancelledError
+
+        log = SharedLog(life, self.ledger, self._log, self._tails)
+        return log, MemorySessions(self.tables, life.schedule.loop.pause, admit)
 
 
 class SqliteDisks:

@@ -10,7 +10,7 @@ from tests.simulation.schedule import Schedule
 from tests.simulation.storage import Disks, MemoryDisks
 
 
-@schedules(0.15)
+@schedules(0.13)
 def test_a_cancelled_run_ends_once_and_shows_nothing_said_later(seeds, play_all):
     play_all(seeds, cancelling)
 

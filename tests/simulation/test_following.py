@@ -10,7 +10,7 @@ from tests.simulation.schedule import Schedule
 from tests.simulation.storage import Disks, MemoryDisks
 
 
-@schedules(0.225)
+@schedules(0.2)
 def test_every_viewer_gets_everything_in_order_and_once(seeds, play_all):
     play_all(seeds, following)
 

@@ -29,6 +29,7 @@ TESTS: Final = Path(__file__).parents[1]
 INVARIANTS: Final = {
     "I1 a viewer gets everything in order, once, and one terminal": (
         "simulation/test_following.py::test_every_viewer_gets_everything_in_order_and_once",
+        "simulation/test_several_hosts.py::test_processes_that_die_or_are_held_up_leave_no_run_and_no_viewer_behind",
     ),
     "I2 a replay from anywhere, and what follows live, are the log from there": (
         "simulation/test_following.py::test_every_viewer_gets_everything_in_order_and_once",
@@ -44,12 +45,14 @@ INVARIANTS: Final = {
     "I5 a session has one run in progress at most": (
         "simulation/test_starting.py::test_a_session_runs_one_run_at_a_time_and_a_key_starts_one_run",
         "simulation/test_real_files.py::test_the_real_stores_keep_every_promise_as_well",
+        "simulation/test_several_hosts.py::test_processes_that_lose_each_others_words_are_one_gateway",
     ),
     "I6 nothing that is said after a cancel was answered is shown": (
         "simulation/test_ending.py::test_a_cancelled_run_ends_once_and_shows_nothing_said_later",
     ),
     "I7 after a crash no run stays in progress": (
         "simulation/test_restarting.py::test_after_a_kill_nothing_that_was_shown_is_lost_and_every_run_ends",
+        "simulation/test_several_hosts.py::test_processes_that_die_or_are_held_up_leave_no_run_and_no_viewer_behind",
     ),
     "I8 what was acknowledged is there after a kill, and nothing is shown before it is durable": (
         "runlog/test_sqlite.py::test_every_acknowledged_event_is_there_after_kill_9",

@@ -11,7 +11,7 @@ from tests.simulation.storage import Disks, MemoryDisks
 from tests.simulation.test_ending import canceller
 
 
-@schedules(0.16)
+@schedules(0.155)
 def test_after_a_kill_nothing_that_was_shown_is_lost_and_every_run_ends(seeds, play_all):
     play_all(seeds, killing)
 

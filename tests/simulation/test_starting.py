@@ -12,7 +12,7 @@ from tests.simulation.test_ending import answering, canceller
 from tests.simulation.test_following import run_watchers
 
 
-@schedules(0.15)
+@schedules(0.13)
 def test_a_session_runs_one_run_at_a_time_and_a_key_starts_one_run(seeds, play_all):
     play_all(seeds, racing)
 

@@ -122,19 +122,23 @@ class World:
 
     def held(self) -> dict[str, Any]:
         """What the registry holds for runs and viewers that are there: empty once nobody is."""
-        registry = self.registry
-        held: dict[str, Any] = {
-            "runs": registry._hosting._hosted,
-            "run tasks": registry._hosting._tasks,
-            "starts": registry._hosting._inserting,
-            "waiting runs": registry._hosting._waiting,
-            "runs called early": registry._hosting._called_early,
-            "closings": registry._hosting._closings,
-            "attendance": registry._hosting._attendance._watched,
-            "attending viewers": registry._hosting._attendance._viewers,
-            "run feeds": registry._audience.runs._feeds,
-            "session feeds": registry._audience.sessions._feeds,
-            "calls": registry._interruptible,
-            "shared reads": self.log._share._calls,
-        }
-        return {name: dict(what) if isinstance(what, dict) else list(what) for name, what in held.items() if what}
+        return held_by(self.registry, self.log)
+
+
+def held_by(registry: RunRegistry, log: ArchivedLog) -> dict[str, Any]:
+    """What a registry holds for runs and viewers that are there."""
+    held: dict[str, Any] = {
+        "runs": registry._hosting._hosted,
+        "run tasks": registry._hosting._tasks,
+        "starts": registry._hosting._inserting,
+        "waiting runs": registry._hosting._waiting,
+        "runs called early": registry._hosting._called_early,
+        "closings": registry._hosting._closings,
+        "attendance": registry._hosting._attendance._watched,
+        "attending viewers": registry._hosting._attendance._viewers,
+        "run feeds": registry._audience.runs._feeds,
+        "session feeds": registry._audience.sessions._feeds,
+        "calls": registry._interruptible,
+        "shared reads": log._share._calls,
+    }
+    return {name: dict(what) if isinstance(what, dict) else list(what) for name, what in held.items() if what}

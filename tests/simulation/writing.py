@@ -65,7 +65,8 @@ class Ledger:
         """Everybody may know of these changes now."""
         for job, outcome in zip(batch, outcomes, strict=True):
             if outcome is None and isinstance(job.change, Append):
-                self.of(job.change.run_id).told = job.change.first_seq + job.change.count - 1
+                kept = self.of(job.change.run_id)
+                kept.told = max(kept.told, job.change.first_seq + job.change.count - 1)
 
     def tell_all(self) -> None:
         """A new process has read everything."""
