@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from app.errors import StoreUnavailable
 from app.hosting.attendance import Attendance
 
 pytestmark = pytest.mark.anyio
@@ -52,4 +53,46 @@ async def test_who_comes_back_in_time_starts_the_grace_period_anew(left: asyncio
     attendance.forget("run")
     assert not attendance.waits("run")
     attendance.count("run", 0)
+    assert left.empty()
+
+
+class Elsewhere:
+    """Other processes, and what they say when they are asked for viewers."""
+
+    def __init__(self, *answers: bool | Exception) -> None:
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def __call__(self, session_id: str, run_id: str) -> bool:
+        assert (session_id, run_id) == ("session", "run")
+        self.asked += 1
+        answer = self.answers.pop(0) if self.answers else False
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize("seen", [True, StoreUnavailable("nobody can be asked")])
+async def test_a_run_is_left_once_no_process_has_had_viewers_for_the_whole_period(
+    left: asyncio.Queue[str], seen: bool | Exception
+) -> None:
+    elsewhere = Elsewhere(False, False, seen, False, seen)
+    attendance = Attendance(0.01, left.put_nowait, elsewhere)
+    attendance.watch("run", "session")
+    assert await first(left) == "run"
+    assert elsewhere.asked == 5 + 10
+
+
+async def test_nobody_is_asked_while_somebody_follows_here_or_once_it_does_not_matter(left: asyncio.Queue[str]) -> None:
+    elsewhere = Elsewhere()
+    attendance = Attendance(0.0, left.put_nowait, elsewhere)
+    attendance.watch("run", "session")
+    attendance.count("session", 1)
+    assert not attendance.waits("run")
+    await asyncio.sleep(0)
+    attendance.count("session", 0)
+    assert attendance.waits("run")
+    attendance.forget("run")
+    await asyncio.sleep(0)
+    assert elsewhere.asked == 0
     assert left.empty()

@@ -186,6 +186,19 @@ async def test_a_start_up_removes_what_has_no_row(open_house, puppet):
     assert await second.uploads.of_session(session) == {kept.id: kept}
 
 
+async def test_what_may_be_another_process_s_upload_is_left_alone_for_as_long_as_that_may_take(house):
+    session = await house.session()
+    kept = await house.upload(session, "a", b"x")
+    await asyncio.to_thread(leave_behind, Shelf(house.folder / "files"), session)
+    stray, *_ = [path for path in on_disk(house) if path != Path(kept.path)]
+    await asyncio.to_thread(os.utime, stray, (0, 0))
+    assert await house.uploads.recover(older_than=3600) == 1
+    assert not await asyncio.to_thread(stray.exists)
+    assert len(on_disk(house)) == 2
+    assert await house.uploads.recover() == 1
+    assert on_disk(house) == [Path(kept.path)]
+
+
 async def test_a_message_names_files_by_id_or_by_path(house, puppet):
     session = await house.session()
     one, two = await house.upload(session, "one.txt", b"1"), await house.upload(session, "two.txt", b"22")
