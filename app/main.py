@@ -20,9 +20,11 @@ from litestar.types import Scope
 from app.agents.loader import load_profiles
 from app.dialects.native import Native
 from app.opening import open_registry
+from app.oversight import STANDINGS
 from app.registry import RunRegistry
 from app.server.watchdog import Watchdog
 from app.settings import Settings
+from app.siblings import Siblings
 from app.telemetry import Telemetry
 from app.tracing.loader import tracing_of
 from app.transports import (
@@ -47,15 +49,19 @@ from app.transports.auth.tickets import Tickets, kept_secret
 from app.transports.auth.watched_file import watching
 from app.transports.cattrs_plugin import CattrsPlugin
 from app.transports.contracts import Contents, contracts_router
-from app.transports.exposition import Exposition
+from app.transports.exposition import NUMBERS, Exposition
 from app.transports.metrics import MetricsDoor
 from app.transports.origins import OriginMiddleware, Origins, cors
 from app.transports.sse import StreamOptions
 from app.transports.threshold import Threshold
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(settings: Settings | None = None, siblings: Siblings | None = None) -> Litestar:
     """Build the application; its stores are opened, and old runs recovered, when it starts.
+
+    Args:
+        settings: those of the environment, by default.
+        siblings: the other workers behind the same port, if there are any.
 
     Raises:
         ConfigurationError: the settings or the profiles are wrong.
@@ -65,11 +71,11 @@ def create_app(settings: Settings | None = None) -> Litestar:
     profiles = load_profiles(settings.agent, settings.profiles)
     only_local = settings.auth == "none" and not settings.allow_anonymous
     origins = Origins(settings.allowed_origins, only_local=only_local)
-    telemetry = Telemetry(tracing=tracing_of(os.environ))
+    telemetry = Telemetry(tracing=tracing_of(os.environ), siblings=siblings)
     measures = telemetry.measures
     for transport in viewing.TRANSPORTS:
         measures.expect(transport, Native.name, viewing.CUTS)
-    exposition = Exposition(measures)
+    exposition = Exposition(measures, siblings)
     door = MetricsDoor(settings.metrics_token, open=tokens is None)
     options = StreamOptions(settings.send_timeout, telemetry, settings.commands_per_minute, settings.max_json_depth)
 
@@ -79,12 +85,16 @@ def create_app(settings: Settings | None = None) -> Litestar:
             stack.push_async_callback(telemetry.tracing.close)
             measures.loop = stack.enter_context(Watchdog())
             try:
-                app.state.registry = await stack.enter_async_context(open_registry(settings, profiles, telemetry))
+                registry = await stack.enter_async_context(open_registry(settings, profiles, telemetry))
+                app.state.registry = registry
                 app.state.authenticator = Authenticator(tokens, await _tickets(settings))
             except Exception as error:
                 app.state.failure = error  # for who can say it better than a lifespan's traceback
                 raise
             await stack.enter_async_context(watching(tokens.files if tokens is not None else ()))
+            if siblings is not None:
+                topics = {NUMBERS: exposition.families, STANDINGS: registry.oversight.standings}
+                await stack.enter_async_context(siblings.answering(topics))
             yield
 
     async def provide_registry(state: State) -> RunRegistry:

@@ -76,7 +76,7 @@ class RunRegistry:
     ) -> None:
         self.profiles = profiles
         self.draining = False
-        self.oversight = Oversight(stores.sessions, stores.telemetry.measures)
+        self.oversight = Oversight(stores.sessions, stores.telemetry.measures, stores.telemetry.siblings)
         self._stores = stores
         self._rows = stores.sessions
         self._uploads = uploads

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
@@ -17,9 +19,11 @@ import structlog
 from app.errors import ConfigurationError
 from app.logs import set_up_logs
 from app.server.listening import is_loopback, listen, url_of
+from app.server.stop_signals import die_of
 from app.server.supervisor import Supervisor
 from app.server.workers import Voice
 from app.settings import Settings
+from app.siblings import Siblings
 
 log = structlog.get_logger()
 
@@ -49,26 +53,31 @@ def serve(settings: Settings) -> None:
 
         if settings.workers == 1:
             _serve_on(listener, settings, serving)
-        else:
-            Supervisor(settings.workers, partial(_work, settings, listener), serving=serving).run()
+            return
+        with TemporaryDirectory(prefix="runcast-", ignore_cleanup_errors=True) as folder:
+            work = partial(_work, settings, listener, Path(folder))
+            asked = Supervisor(settings.workers, work, serving=serving).run()
+    die_of(asked)
 
 
-def _work(settings: Settings, listener: socket.socket, number: int, voice: Voice) -> None:
+def _work(settings: Settings, listener: socket.socket, folder: Path, number: int, voice: Voice) -> None:
     """Serve as one of several workers."""
     set_up_logs(settings.log_format, settings.log_level, os.environ, worker=number)
     try:
-        _serve_on(listener, settings, voice.serving)
+        _serve_on(listener, settings, voice.serving, Siblings(folder, number, settings.workers))
     except ConfigurationError as error:
         voice.failed(error)
         raise SystemExit(1) from None
 
 
-def _serve_on(listener: socket.socket, settings: Settings, accepts: Callable[[], None]) -> None:
+def _serve_on(
+    listener: socket.socket, settings: Settings, accepts: Callable[[], None], siblings: Siblings | None = None
+) -> None:
     # Who only supervises has no use for all of this.
     from app.main import create_app  # noqa: PLC0415
     from app.server.serving import Server, config_of  # noqa: PLC0415
 
-    app = create_app(settings)
+    app = create_app(settings, siblings)
     measures = app.state.measures
 
     def refused(code: str) -> None:

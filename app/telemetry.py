@@ -11,15 +11,21 @@ from attrs import Factory, frozen
 from app.events import Event, RunStarted
 from app.measures import Measures
 from app.sessions.base import Outcome, Run
+from app.siblings import Siblings
 from app.tracing.base import NO_TRACING, Cause, Tracing
 
 
 @frozen
 class Telemetry:
-    """What a process counts into, and where it traces; by default into nothing that anybody reads."""
+    """What a process counts into, and where it traces; by default into nothing that anybody reads.
+
+    Attributes:
+        siblings: who has to be asked as well by whoever wants to see all that happens behind this port.
+    """
 
     measures: Measures = Factory(Measures)
     tracing: Tracing = NO_TRACING
+    siblings: Siblings | None = None
 
 
 class RunWatch:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 import socket
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,6 +15,7 @@ import structlog
 import uvicorn
 
 from app.server.http_protocol import HttpProtocol
+from app.server.stop_signals import die_of
 from app.server.websocket_protocol import WebSocketProtocol
 
 log = structlog.get_logger()
@@ -80,9 +79,7 @@ class Server(uvicorn.Server):
         with super().capture_signals():
             yield
             if self._captured_signals:
-                sys.stdout.flush()
-                signal.signal(self._captured_signals[0], signal.SIG_DFL)
-                signal.raise_signal(self._captured_signals[0])
+                die_of(self._captured_signals[0])
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, let runs end, then stop accepting and let uvicorn do the rest, which only waits for streams."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -13,11 +14,16 @@ _STOPS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class StopSignals:
-    """The signals that ask to stop, as something that can be waited for."""
+    """The signals that ask to stop, as something that can be waited for.
+
+    Attributes:
+        woken: can be read when there are some.
+        first: the number of the first that was taken; 0 before it.
+    """
 
     def __init__(self, woken: socket.socket) -> None:
         self.woken = woken
-        self._first: int | None = None
+        self.first = 0
 
     def taken(self) -> bytes:
         """Those that came since the last time."""
@@ -25,15 +31,9 @@ class StopSignals:
             came = bytes(number for number in self.woken.recv(4096) if number in _STOPS)
         except BlockingIOError:
             return b""
-        if came and self._first is None:
-            self._first = came[0]
+        if came and not self.first:
+            self.first = came[0]
         return came
-
-    def die(self) -> None:
-        """End as whoever sent the first one expects."""
-        if self._first is not None:
-            signal.signal(self._first, signal.SIG_DFL)
-            signal.raise_signal(self._first)
 
 
 @contextmanager
@@ -50,6 +50,13 @@ def stop_signals() -> Iterator[StopSignals]:
             signal.set_wakeup_fd(before)
             for number, handler in earlier.items():
                 signal.signal(number, handler)
+
+
+def die_of(number: int) -> None:
+    """End as whoever sent the signal expects, without winding up anything."""
+    sys.stdout.flush()
+    signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
 
 
 def _nothing(number: int, frame: FrameType | None) -> None:

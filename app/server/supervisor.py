@@ -61,8 +61,8 @@ class Supervisor:
         self._stopping = False
         self._failure: ConfigurationError | SystemExit | None = None
 
-    def run(self) -> None:
-        """Return when every worker has ended, and die of the signal that asked for it.
+    def run(self) -> int:
+        """Wait until every worker has ended, as a signal asked for; its number.
 
         Raises:
             ConfigurationError: a worker could not start as configured, and none had before.
@@ -82,7 +82,7 @@ class Supervisor:
                 raise
         if self._failure is not None:
             raise self._failure
-        signals.die()
+        return signals.first
 
     def _start_who_is_due(self) -> None:
         for place in self._places:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import version
 from itertools import accumulate
 from typing import Final
@@ -22,8 +22,13 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from app.measures import Histogram, Measures
+from app.siblings import Siblings
 
 Values = Iterable[tuple[tuple[str, ...], float]]
+Families = list[tuple[str, str, str, str, list[tuple[str, dict[str, str], float]]]]
+"""Families as workers tell them each other: name, meaning, kind, unit, and the samples' names, labels and values."""
+
+NUMBERS: Final = "numbers"
 
 _BUILD: Final = InfoMetricFamily(
     "runcast_build", "What is running.", value={"version": version("runcast"), "python": platform.python_version()}
@@ -33,10 +38,16 @@ _VIEWERS: Final = ("transport", "dialect")
 
 
 class Exposition:
-    """The numbers of one process, written when they are asked for."""
+    """The numbers of one process, or of all workers behind its port, written when they are asked for.
 
-    def __init__(self, measures: Measures) -> None:
+    Args:
+        measures: what this process has counted.
+        siblings: the other workers; with them, every sample has a label `worker`.
+    """
+
+    def __init__(self, measures: Measures, siblings: Siblings | None = None) -> None:
         self._measures = measures
+        self._siblings = siblings
         self._process = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._process)
@@ -44,13 +55,22 @@ class Exposition:
     async def text(self, accept: str) -> tuple[bytes, str]:
         """All there is, in the format that the header `accept` asks for, and its content type."""
         encode, content_type = choose_encoder(accept)
-        ours = tuple(_families(self._measures))  # in the loop, where they are counted
-        # The process's numbers are files to be read.
-        return await asyncio.to_thread(encode, _Snapshot(ours, self._process)), content_type
+        if self._siblings is None:
+            return await asyncio.to_thread(encode, self._snapshot()), content_type
+        own, others = await asyncio.gather(self.families(), self._siblings.ask(NUMBERS, Families))
+        merged = _Merged({self._siblings.number: own} | others)
+        return await asyncio.to_thread(encode, merged), content_type
+
+    async def families(self) -> Families:
+        """This process's numbers, for another worker."""
+        return await asyncio.to_thread(_told, self._snapshot())
+
+    def _snapshot(self) -> _Snapshot:
+        return _Snapshot(tuple(_families(self._measures)), self._process)  # in the loop, where they are counted
 
 
 class _Snapshot(Collector):
-    """Our numbers as they were, and the process's, which are looked up when they are written."""
+    """Our numbers as they were, and the process's, which are files to be read when they are written."""
 
     def __init__(self, ours: Iterable[Metric], process: CollectorRegistry) -> None:
         self._ours = ours
@@ -59,6 +79,29 @@ class _Snapshot(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._ours
         yield from self._process.collect()
+
+
+class _Merged(Collector):
+    """The numbers of several workers, each sample with its worker's."""
+
+    def __init__(self, told: Mapping[int, Families]) -> None:
+        self._told = told
+
+    def collect(self) -> Iterator[Metric]:
+        merged: dict[str, Metric] = {}
+        for worker, families in sorted(self._told.items()):
+            for name, meaning, kind, unit, samples in families:
+                family = merged.setdefault(name, Metric(name, meaning, kind, unit))
+                for sample, labels, value in samples:
+                    family.add_sample(sample, {"worker": str(worker), **labels}, value)
+        yield from merged.values()
+
+
+def _told(snapshot: Collector) -> Families:
+    return [
+        (each.name, each.documentation, each.type, each.unit, [(*sample[:2], sample.value) for sample in each.samples])
+        for each in snapshot.collect()
+    ]
 
 
 def _families(counted: Measures) -> Iterator[Metric]:

@@ -12,13 +12,15 @@ from pathlib import Path
 
 import httpx
 import pytest
+from prometheus_client.openmetrics import parser as openmetrics
 from websockets.exceptions import ConnectionClosed
 
 from app.client import connect, messages
 from tests.client.reading_along import is_exact, until_terminal
-from tests.gateway import Gateway, Launch, new_session, refusal, refused_start, sockets_of, start
+from tests.gateway import Gateway, Json, Launch, new_session, refusal, refused_start, sockets_of, start
 from tests.postgres import postgres_server
 from tests.runlog.servers import VALKEY, KeyServer, free_port, start_server
+from tests.scraping import scrape
 from tests.watching import PATIENCE, Watch, story, watch_sse, watch_ws
 
 __all__ = ["start_server"]
@@ -101,7 +103,7 @@ async def runs_at_every_worker(gateway: Gateway, content: str = LONG) -> dict[st
     for _ in range(MANY):
         async with gateway.client() as http:  # a connection of its own
             await start(http, await new_session(http), content)
-            rows = (await http.get("/operator/runs", params={"status": "running"})).json()["items"]
+            rows = await listed(http)
         if len({row["host"] for row in rows}) == len(workers_of(gateway)):
             return {row["id"]: (row["session_id"], row["host"]) for row in rows}
     raise AssertionError("one worker executes everything")
@@ -125,6 +127,31 @@ async def test_what_one_worker_executes_is_followed_and_cancelled_at_every_other
     assert stories[0][-1]["type"] == "stream_cancelled"
     assert all(each == stories[0] for each in stories)
     assert {line["worker"] for line in gateway.said("server.started")} == {0, 1}
+
+
+async def test_operators_see_all_workers_whichever_they_ask(serve: Serve) -> None:
+    gateway = serve()
+    runs = await runs_at_every_worker(gateway)
+    run, (session, _) = next(iter(runs.items()))
+    async with viewers_at_every_worker(gateway, session) as viewers:
+        for viewer in viewers:
+            await viewer.until_type("stream_delta")
+        for _ in range(5):
+            async with gateway.client() as http:
+                found = await scrape(http)
+                (seen,) = [each for each in await listed(http) if each["id"] == run]
+                exact = (await http.get("/metrics", headers={"accept": "application/openmetrics-text"})).text
+            assert found("runcast_viewers") == sum(seen["viewers"].values()) == len(viewers)
+            assert found("runcast_runs", state="running") == len(runs)
+            assert all(found("runcast_viewers", worker=str(worker)) for worker in (0, 1))
+            assert found("runcast_build_info") == found("python_info") == 2
+            assert seen["position"] != f"{seen['number']}-0"
+            families = [family.name for family in openmetrics.text_string_to_metric_families(exact)]
+            assert len(families) == len(set(families))
+
+
+async def listed(http: httpx.AsyncClient) -> list[Json]:
+    return list((await http.get("/operator/runs", params={"status": "running"})).raise_for_status().json()["items"])
 
 
 async def test_a_worker_that_is_killed_is_replaced_and_its_runs_end_in_time(serve: Serve) -> None:
