@@ -55,7 +55,7 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
             await stack.enter_async_context(claimed(url))
         rows = await open_sessions(url, synchronous=settings.sqlite_sync, pool=settings.database_pool)
         stack.push_async_callback(rows.close)
-        log = ArchivedLog(live, rows, measures=telemetry.measures)
+        log = ArchivedLog(live, rows, measures=telemetry.measures, shared=fleet.shared)
         stores = Stores(log, rows, lambda: datetime.now(UTC), telemetry)
         uploads = Uploads(settings.data_dir / "files", rows, _upload_limits(settings), stores.clock)
         stack.push_async_callback(uploads.close)

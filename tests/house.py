@@ -140,7 +140,7 @@ class House:
         if live is None:
             live = MemoryLog() if memory else await SqliteLog.open(folder / "events.sqlite3")
         rows = await open_sessions(url or f"sqlite+aiosqlite:///{folder / 'sessions.sqlite3'}")
-        log = ArchivedLog(live, rows)
+        log = ArchivedLog(live, rows, shared=fleet is not None)
         stores = Stores(log, rows, clock=lambda: datetime.now(UTC))
         try:
             recovered = await recover(stores) if fleet is None else 0  # others may be at work

@@ -29,11 +29,19 @@ class ArchivedLog:
     Args:
         most_events: how many events of archives are kept decoded; the archive read last always is.
         measures: where what is appended is counted.
+        shared: whether other processes archive runs, too.
     """
 
     def __init__(
-        self, live: RunLog, archive: Archive, *, most_events: int = MAX_EVENTS, measures: Measures | None = None
+        self,
+        live: RunLog,
+        archive: Archive,
+        *,
+        most_events: int = MAX_EVENTS,
+        measures: Measures | None = None,
+        shared: bool = False,
     ) -> None:
+        self._shared = shared
         self._live = live
         self._archive = archive
         self._measures = measures or Measures()
@@ -78,7 +86,7 @@ class ArchivedLog:
             page = await self._read_live(run_id, after, limit)
             if page is not None:
                 return page
-            window = await self._fetch(run_id) or Window.unbounded()
+            window = await self._find(run_id) or Window.unbounded()
         if not window.covers(after):
             raise Gap(window.earliest, window.tail)
         return window.page(after, limit)
@@ -158,7 +166,7 @@ class ArchivedLog:
         waiting = asyncio.ensure_future(self._live.wait(run_id, after, bell))
         try:
             await asyncio.sleep(0)
-            window = await self._fetch(run_id)
+            window = await self._find(run_id)
             return await (waiting if window is None else window.wait(after, bell))
         finally:
             if not waiting.cancel() and not waiting.cancelled():
@@ -169,6 +177,14 @@ class ArchivedLog:
         window = self._decoded.get(run_id)
         if window is not None:
             self._decoded.move_to_end(run_id)
+        return window
+
+    async def _find(self, run_id: str) -> Window | None:
+        """The archive of a run that the live log holds nothing of."""
+        window = await self._fetch(run_id)
+        if window is None and self._shared:
+            # That answer may have been under way when another process moved the run; the next one is not.
+            window = await self._fetch(run_id)
         return window
 
     async def _fetch(self, run_id: str) -> Window | None:

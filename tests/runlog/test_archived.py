@@ -120,6 +120,22 @@ async def test_whoever_begins_to_wait_just_as_the_log_moves_is_not_forgotten(liv
         assert await waiter
 
 
+async def test_an_answer_from_before_another_process_moved_the_log_is_not_believed(live, shelf) -> None:
+    late = LateOnce(shelf)
+    log, other = ArchivedLog(live, late, shared=True), ArchivedLog(live, shelf)
+    waiter = asyncio.create_task(log.wait("r", 0))
+    async with asyncio.timeout(5):
+        await late.asked.wait()
+        await live.append("r", 1, words(1, 2), closed=True)
+        await other.archive("r")
+        reader = asyncio.create_task(log.read("r", 0, 10))
+        for _ in range(10):  # until it waits for the answer that is under way
+            await asyncio.sleep(0)
+        late.answer.set()
+        assert (await reader).tail == 2
+        assert await waiter
+
+
 async def test_an_archive_that_arrives_after_the_drop_is_not_remembered(live, shelf) -> None:
     await live.append("r", 1, words(1, 2), closed=True)
     await ArchivedLog(live, shelf).archive("r")

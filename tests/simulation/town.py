@@ -53,7 +53,7 @@ class Host:
     async def open(self) -> None:
         schedule = self.town.schedule
         live, rows = await self.town.disks.open(self.life)
-        self.log = ArchivedLog(live, rows)
+        self.log = ArchivedLog(live, rows, shared=True)
         stores = Stores(self.log, rows, self.town.clock)
         uploads = Uploads(self.town.disks.files, rows, LIMITS, self.town.clock)
         profile = Profile("default", self.company)
@@ -163,7 +163,7 @@ class Forgetful(ArchivedLog):
     """A log whose server forgets by itself what is closed and archived, should a process die just before it says so."""
 
     def __init__(self, live: RunLog, rows: SessionStore, tables: Tables) -> None:
-        super().__init__(live, rows)
+        super().__init__(live, rows, shared=True)
         self._tables = tables
 
     async def runs(self) -> list[str]:
