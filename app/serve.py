@@ -56,7 +56,7 @@ def serve(settings: Settings) -> None:
             return
         with TemporaryDirectory(prefix="runcast-", ignore_cleanup_errors=True) as folder:
             work = partial(_work, settings, listener, Path(folder))
-            asked = Supervisor(settings.workers, work, serving=serving).run()
+            asked = Supervisor(settings.workers, work, serving=serving, stopping=listener.close).run()
     die_of(asked)
 
 
@@ -101,6 +101,7 @@ def _serve_on(
         finish=lambda: app.state.registry.finish(settings.drain_timeout),
         hurry=hurry,
         serving=serving,
+        replaced=settings.redis_url is not None,
     )
     try:
         server.run(sockets=[listener])

@@ -37,6 +37,8 @@ class Server(uvicorn.Server):
             waits for a run can still cancel it, or answer it.
         hurry: called at the second signal, which asks not to wait any longer.
         serving: called once connections are accepted.
+        replaced: whether other processes take who comes meanwhile. Then nobody new is let in, so that whoever chooses
+            among the processes chooses another, and what is said on connections that stay is the last on them.
     """
 
     def __init__(
@@ -47,12 +49,14 @@ class Server(uvicorn.Server):
         finish: Callable[[], Awaitable[None]],
         hurry: Callable[[], None],
         serving: Callable[[], None],
+        replaced: bool = False,
     ) -> None:
         super().__init__(config)
         self._drain = drain
         self._finish = finish
         self._hurry = hurry
         self._serving = serving
+        self._replaced = replaced
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -84,11 +88,20 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, let runs end, then stop accepting and let uvicorn do the rest, which only waits for streams."""
         self._drain()
+        if self._replaced:
+            self._leave()
         await self._finish()
-        for server in self.servers:
-            server.close()
+        self._leave()
         await super().shutdown(sockets)
         log.info("server.stopped")
+
+    def _leave(self) -> None:
+        """Accept nobody any more, and keep no connection for a next request."""
+        for server in self.servers:
+            server.close()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, HttpProtocol):
+                connection.shutdown()
 
 
 def config_of(app: Any, *, max_message_bytes: int, refused: Callable[[str], None]) -> uvicorn.Config:

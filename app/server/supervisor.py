@@ -51,11 +51,13 @@ class Supervisor:
         count: how many.
         work: what each of them does.
         serving: called once all of them have accepted connections.
+        stopping: called when it is time to go.
     """
 
-    def __init__(self, count: int, work: Work, *, serving: Callable[[], None]) -> None:
+    def __init__(self, count: int, work: Work, *, serving: Callable[[], None], stopping: Callable[[], None]) -> None:
         self._work = work
         self._serving = serving
+        self._on_stop = stopping
         self._places = [_Place(number) for number in range(count)]
         self._served = False
         self._stopping = False
@@ -158,6 +160,7 @@ class Supervisor:
     def _stop(self) -> None:
         """Pass on that it is time to go, or, the second time, not to wait any longer (P7.3)."""
         self._stopping = True
+        self._on_stop()
         for place in self._places:
             if place.worker is not None:
                 place.worker.process.terminate()

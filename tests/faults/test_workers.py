@@ -243,9 +243,35 @@ async def test_a_second_signal_skips_the_wait_of_every_worker(serve: Serve) -> N
     await runs_at_every_worker(gateway)
     gateway.signal(signal.SIGINT)
     await until(lambda: len(gateway.said("host.waiting")) == 2)
+    await until(lambda: not answers(gateway))  # so that a load balancer turns to others
     gateway.signal(signal.SIGINT)
 
     assert await asyncio.to_thread(gateway.wait, 8) == -signal.SIGINT
+
+
+def answers(gateway: Gateway) -> bool:
+    """Whether anybody accepts connections."""
+    try:
+        socket.create_connection(("127.0.0.1", httpx.URL(gateway.url).port or 0)).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+async def test_while_one_worker_goes_the_others_take_who_comes(serve: Serve) -> None:
+    gateway = serve(asked_for=("worker.ended",))
+    await runs_at_every_worker(gateway)
+    os.kill(workers_of(gateway)[0], signal.SIGTERM)
+    await until(lambda: len(gateway.said("host.waiting")) == 1)
+    for _ in range(20):
+        async with gateway.client() as http:
+            await start(http, await new_session(http), "/quiet /length 1")
+    assert not gateway.said("worker.ended")
+    os.kill(workers_of(gateway)[0], signal.SIGTERM)
+    await until(lambda: len(gateway.said("server.started")) == 3)
+    (ended,) = gateway.said("worker.ended")
+
+    assert ended["status"] == "SIGTERM"
 
 
 async def test_workers_go_with_the_process_that_started_them(serve: Serve) -> None:
