@@ -310,7 +310,11 @@ class SessionStore(Protocol):
         """
 
     async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:
-        """The session's runs that wait, in the order in which they will start."""
+        """The session's runs that wait, in the order in which they will start.
+
+        Raises:
+            SessionNotFound: the session is gone, or deleted.
+        """
 
     async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
         """Decide how a run ended, if nobody has yet: None when it had ended otherwise, and nothing was changed.

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, Select, delete, func, insert, or_, select,
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from app.errors import SessionNotFound
 from app.inspection import inspect
 from app.sessions import ending, expiring, filing, overseeing, starting
 from app.sessions.base import (
@@ -138,7 +139,10 @@ class SqlSessionStore(SessionStore):
         return await self._numbers(runs.c.session_id == session_id, ~queued, has_come)
 
     async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:
-        return starting.waiting_in(await self._database.read(starting.line_of(session_id)))
+        rows = await self._database.read(starting.kept_line_of(session_id))
+        if not rows:
+            raise SessionNotFound("no such session")
+        return starting.waiting_in(rows)
 
     async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
         return await self._database.write(ending.finish_run, run_id, outcome, promote=promote)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import BindParameter, Select, bindparam, case, func, insert, select, true, update
+from sqlalchemy import BindParameter, Select, and_, bindparam, case, func, insert, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import IdempotencyMismatch, QueueFull, RunActive, SessionNotFound
@@ -77,6 +77,13 @@ async def start_run(connection: AsyncConnection, session_id: str, new: NewRun) -
 def line_of(session_id: str) -> Select[*tuple[Any, ...]]:
     """The rows of a session's active runs, in the order in which they run."""
     return _LINE.params(session=session_id)
+
+
+def kept_line_of(session_id: str) -> Select[*tuple[Any, ...]]:
+    """As `line_of`; one row without a run if there is none, no row at all if the session is gone."""
+    joined = sessions.outerjoin(runs, and_(runs.c.session_id == sessions.c.id, active))
+    line = select(runs.c.id, runs.c.number, runs.c.status).select_from(joined)
+    return line.where(sessions.c.id == session_id, kept).order_by(runs.c.number)
 
 
 def waiting_in(line: Sequence[AnyRow]) -> list[Waiting]:

@@ -120,18 +120,15 @@ class Audience:
         return viewer
 
     async def _batches(self, session_id: str, start: Position, following: Following) -> Batches:
-        with self.sessions.view(session_id) as feed:
-            if not await self._rows.holds_session(session_id):  # since it was looked up
-                raise SessionNotFound("the session was deleted")
-            with feed.listen() as ear:
-                # A run's row is there before this process is told of it.
-                if self._shared or not feed.loaded or start.run > feed.last():
-                    feed.add(await self._rows.begun_runs(session_id))
-                    feed.loaded = True
-                waiting = await self._rows.waiting_runs(session_id)
-                async with aclosing(following.session(feed, start, ear, waiting)) as batches:
-                    async for batch in batches:
-                        yield batch
+        with self.sessions.view(session_id) as feed, feed.listen() as ear:
+            # A run's row is there before this process is told of it.
+            if self._shared or not feed.loaded or start.run > feed.last():
+                feed.add(await self._rows.begun_runs(session_id))
+                feed.loaded = True
+            waiting = await self._rows.waiting_runs(session_id)  # or it was deleted since it was looked up
+            async with aclosing(following.session(feed, start, ear, waiting)) as batches:
+                async for batch in batches:
+                    yield batch
 
     async def _held(self, run: Run, batches: Batches) -> Batches:
         """The batches of a run, unless its session was deleted in another process since the run was looked up."""

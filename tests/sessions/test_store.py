@@ -128,6 +128,10 @@ async def test_a_deleted_session_is_found_by_nobody_and_starts_nothing_until_it_
     assert [run_id for _, run_id in await store.run_numbers("s")] == ["running", "waiting"]
     assert [await store.awaits_archive(each) for each in ("running", "waiting")] == [True, True]
     assert await store.unarchived_runs("s") == ["running", "waiting"]
+    assert await store.waiting_runs("t") == []
+    for session_id in ("s", "nowhere"):
+        with pytest.raises(SessionNotFound):
+            await store.waiting_runs(session_id)
     await store.put_archive("running", b"log")
     assert await store.unarchived_runs("s") == ["waiting"]
     assert await store.deleted_sessions(AT) == []

@@ -269,7 +269,12 @@ class MemorySessions(SessionStore):
         return await self._whole(work)
 
     async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:
-        return await self._whole(lambda: self._tables.waiting(session_id))
+        def work() -> list[Waiting]:
+            if self._tables.kept(session_id) is None:
+                raise SessionNotFound("no such session")
+            return self._tables.waiting(session_id)
+
+        return await self._whole(work)
 
     async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
         return await self._whole(lambda: self._finish(run_id, outcome, promote=promote))
