@@ -20,6 +20,8 @@ LISTENING = re.compile(r"Runcast is listening on (http://\S+)")
 DELIBERATE = {"agent.crashed", "agent.failed_late", "agent.would_not_stop", "loop.blocked"}
 """What tests ask for, or a machine with much else to do brings about; anything else of its kind is a complaint."""
 
+_ESTABLISHED = "01"
+
 Json = dict[str, Any]
 
 
@@ -44,6 +46,7 @@ class Gateway:
 
     Args:
         asked_for: events of its log that the test brings about; they are no complaints.
+        port: to listen on; 0 takes a free one, at every start another.
     """
 
     def __init__(
@@ -52,13 +55,14 @@ class Gateway:
         command: tuple[str, ...] = ("-m", "app"),
         *,
         asked_for: tuple[str, ...] = (),
+        port: int = 0,
         **settings: str,
     ) -> None:
         self.data_dir = folder / "data"
         self.url = ""
         self._errors = folder / "stderr.txt"
         self._asked_for = DELIBERATE.union(asked_for)
-        self._command = (sys.executable, *command, "serve", "--port", "0")
+        self._command = (sys.executable, *command, "serve", "--port", str(port))
         self._environment = environment(**({"data_dir": str(self.data_dir), "agent": "demo"} | settings))
         self._process: subprocess.Popen[str] | None = None
 
@@ -105,6 +109,13 @@ class Gateway:
     def open_sockets(self) -> int:
         """How many sockets the process holds."""
         return len(sockets_of(self.pid))
+
+    def connections(self, pid: int | None = None) -> int:
+        """How many connections to its port the process holds, or one of its workers."""
+        port = f":{httpx.URL(self.url).port:04X}"
+        lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        ours = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(port) and line[3] == _ESTABLISHED}
+        return len(ours & set(sockets_of(pid or self.pid)))
 
     def kill(self) -> None:
         self.signal(signal.SIGKILL)

@@ -108,7 +108,9 @@ async def test_a_process_stops_in_time_without_its_server(
 ) -> None:
     keys = start_server(VALKEY, "--appendonly", "yes")
     settings = SHARED | {"database_url": postgres_server().migrated(), "redis_url": keys.url}
-    gateway = launch(**settings, asked_for=("lease.not_renewed", "sweep.failed", "stores.not_ready"))
+    gateway = launch(
+        **settings, asked_for=("lease.not_renewed", "redis.disconnected", "sweep.failed", "stores.not_ready")
+    )
     async with gateway.client() as http:
         assert (await http.get("/health/ready")).status_code == 200
         await asyncio.to_thread(keys.kill)

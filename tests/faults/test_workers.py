@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed
 
 from app.client import connect, messages
 from tests.client.reading_along import is_exact, until_terminal
-from tests.gateway import Gateway, Json, Launch, new_session, refusal, refused_start, sockets_of, start
+from tests.gateway import Gateway, Json, Launch, new_session, refusal, refused_start, start
 from tests.postgres import postgres_server
 from tests.runlog.servers import VALKEY, KeyServer, free_port, start_server
 from tests.scraping import scrape
@@ -33,7 +33,6 @@ AT_MOST = 15.0
 """Seconds from the death of a process to the terminals of its runs (P7.1)."""
 TOLD = 2.0
 """Seconds within which every viewer knows (P7.3)."""
-ESTABLISHED = "01"
 AWAY = ("worker.ended", "lease.not_renewed", "redis.disconnected", "sweep.failed")
 """What the log says while Valkey is away."""
 MANY = 60
@@ -69,14 +68,6 @@ def is_gone(pid: int) -> bool:
         return True
 
 
-def connections_of(gateway: Gateway, pid: int) -> int:
-    """How many connections to the gateway's port a process holds."""
-    port = f":{int(gateway.url.rpartition(':')[2]):04X}"
-    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    ours = {f"socket:[{line[9]}]" for line in lines if line[1].endswith(port) and line[3] == ESTABLISHED}
-    return len(ours & set(sockets_of(pid)))
-
-
 async def until(reached: Callable[[], bool], at_most: float = PATIENCE) -> None:
     async with asyncio.timeout(at_most):
         while not reached():  # noqa: ASYNC110 - /proc and a log have no events to wait for
@@ -88,7 +79,7 @@ async def viewers_at_every_worker(gateway: Gateway, session: str) -> AsyncIterat
     """Viewers of a session, so many that each worker has some."""
     async with AsyncExitStack() as stack:
         viewers: list[Watch] = []
-        while not all(connections_of(gateway, pid) >= 2 for pid in workers_of(gateway)):
+        while not all(gateway.connections(pid) >= 2 for pid in workers_of(gateway)):
             assert len(viewers) < MANY
             by_socket = await stack.enter_async_context(watch_ws(gateway, session))
             by_events = await stack.enter_async_context(watch_sse(gateway, f"/sessions/{session}/events"))

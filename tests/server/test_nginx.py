@@ -1,15 +1,10 @@
 """docs/how-to/nginx.md: its configuration, in a real nginx before a real server."""
 
 import asyncio
-import getpass
-import shutil
-import socket
-import subprocess
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
-import httpx
 import pytest
 from dotenv import dotenv_values
 from websockets.exceptions import ConnectionClosed
@@ -17,51 +12,21 @@ from websockets.exceptions import ConnectionClosed
 from tests.callers import ADA, keyed, shows
 from tests.documents.pages import blocks
 from tests.gateway import Gateway, Launch, new_session, start
+from tests.nginx import Nginx, address_of, put
 from tests.watching import PATIENCE, text_of, watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
 
 PAGE = "docs/how-to/nginx.md"
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-AROUND = """
-user {user}; daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; events {{}}
-http {{
-client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-{page}
-}}
-"""
 MIB = 1024 * 1024
 
 
-def put(text: str, old: str, new: str) -> str:
-    assert text.count(old) == 1, old
-    return text.replace(old, new)
-
-
-class Proxy:
-    """Runcast as it is seen through nginx."""
+class Proxy(Nginx):
+    """The page's configuration before one server."""
 
     def __init__(self, gateway: Gateway, folder: Path) -> None:
-        assert NGINX is not None
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = free.getsockname()[1]
-        self.origin = f"http://127.0.0.1:{port}"
-        self.url = f"{self.origin}/runcast"
-        self.ws_url = f"ws://127.0.0.1:{port}/runcast"
-        self.access_log = folder / "access.log"
-        self.error_log = folder / "runcast-error.log"
         (page,) = (block.text for block in blocks(PAGE) if block.language == "nginx")
-        page = put(page, "listen 80;", f"listen 127.0.0.1:{port};")
-        page = put(page, "server 127.0.0.1:8000;", f"server {httpx.URL(gateway.url).netloc.decode()};")
-        page = put(page, "/var/log/nginx/runcast.log", str(self.access_log))
-        page = put(page, "/var/log/nginx/runcast-error.log", str(self.error_log))
-        (folder / "nginx.conf").write_text(AROUND.format(user=getpass.getuser(), folder=folder, page=page))
-        command = [NGINX, "-e", str(folder / "error.log"), "-c", str(folder / "nginx.conf")]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-
-    def client(self, **options: object) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, timeout=20, verify=False, **options)  # type: ignore[arg-type]
+        super().__init__(put(page, "server 127.0.0.1:8000;", f"server {address_of(gateway)};"), folder, "/runcast")
 
 
 async def logged(proxy: Proxy, request: str) -> str:
@@ -74,21 +39,13 @@ async def logged(proxy: Proxy, request: str) -> str:
 
 @pytest.fixture
 def proxy(launch: Launch, tmp_path: Path) -> Iterator[Proxy]:
-    if NGINX is None:
-        pytest.skip("nginx is not installed: apt-get install nginx-light")
     (told,) = (block.text for block in blocks(PAGE) if block.language == "dotenv")
     settings = {
         name.removeprefix("RUNCAST_").lower(): str(value)
         for name, value in dotenv_values(stream=StringIO(told)).items()
     }
-    proxy = Proxy(keyed(launch, **settings), tmp_path)
-    try:
-        with httpx.Client(transport=httpx.HTTPTransport(retries=8, verify=False)) as http:
-            assert http.get(f"{proxy.url}/profiles").status_code == 401
+    with Proxy(keyed(launch, **settings), tmp_path) as proxy:
         yield proxy
-    finally:
-        proxy.process.terminate()
-        proxy.process.wait(10)
 
 
 @pytest.mark.executes("docs/how-to/nginx.md", "nginx", "dotenv")
