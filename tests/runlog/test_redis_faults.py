@@ -5,11 +5,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import uvloop
+from redis.exceptions import ConnectionError as LostConnection
 
 from app.errors import Fenced, Gap, Lost, StoreUnavailable
 from app.events import RunFailed, TextDelta
 from app.runlog.archived import ArchivedLog
 from app.runlog.redis.log import RedisLog
+from app.runlog.redis.server import Server
 from tests.runlog.relay import Relay
 from tests.runlog.servers import REDIS, VALKEY, KeyServer
 from tests.runlog.test_contract import ended, parked, read_all, seqs_of, words
@@ -319,3 +322,17 @@ class TestALogThatIsLost:
 
         await append
         assert seqs_of(await log.read("r", 0, 10)) == [1, 2, 3, 4]
+
+
+def test_a_connection_that_uvloop_has_closed_is_lost_and_no_fault_of_ours(valkey: KeyServer) -> None:
+    async def send_into_the_void() -> None:
+        wire = await Server(valkey.url).connect()
+        wire._connection._writer.transport.abort()
+        await asyncio.sleep(0)
+        try:
+            with pytest.raises(LostConnection):
+                await wire.send([("PING",)])
+        finally:
+            await wire.close()
+
+    uvloop.run(send_into_the_void())

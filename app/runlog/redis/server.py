@@ -44,7 +44,10 @@ class Wire:
         """
         # redis-py's own packing, in Python, would be half of what an append costs.
         packed = b"".join([pack_command(command) for command in commands])  # type: ignore[arg-type]
-        await self._connection.send_packed_command(packed, check_health=False)
+        try:
+            await self._connection.send_packed_command(packed, check_health=False)
+        except RuntimeError as error:  # what uvloop calls a connection that is closed
+            raise LostConnection(str(error)) from error
 
     async def receive(self) -> Any:
         """The next answer, however long it takes. An answer that is an error is returned, not raised.
