@@ -28,6 +28,7 @@ RuncastError                      code                  HTTP  close
 │   └── Lost                      an append met a log that has lost what was appended before
 ├── Gap                           a position that the log cannot honour
 ├── StoreUnavailable              stored data could not be written or read
+│   └── StoreFull                 there was no room for it
 └── ConfigurationError            the process cannot start as configured
 
 The codes are those of P7.4, the close codes those of P7.5: 4004, 4400, 4401 and 4403 are final, every other one is
@@ -175,7 +176,7 @@ class TooLarge(Refusal):
 
 
 class StorageFull(Refusal):
-    """There is no room left on the disk for what was to be kept."""
+    """There is no room left for what was to be kept."""
 
     code = "storage_full"
     status = 507
@@ -274,6 +275,10 @@ class Gap(RuncastError):
 
 class StoreUnavailable(RuncastError):
     """Storage failed: a full disk, an I/O error, a closed store, or stored data that can't be read; see its cause."""
+
+
+class StoreFull(StoreUnavailable):
+    """Storage has no room for what was to be kept, and may have when something else went."""
 
 
 class ConfigurationError(RuncastError):

@@ -30,6 +30,9 @@ from app.uploads.desk import Limits, Uploads
 _ORPHANED: Final = 3600.0
 """Age in seconds of a file without a row that is no other process's upload on its way."""
 
+_UNLIMITED: Final = 366 * 24 * 3600.0
+"""Seconds that the log of a run without a deadline is kept after its last event."""
+
 
 @asynccontextmanager
 async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telemetry) -> AsyncIterator[RunRegistry]:
@@ -93,12 +96,14 @@ async def _ground(
         return Alone(), own
     try:
         from app.hosts.redis import open_fleet  # noqa: PLC0415 - an extra, which few need
-        from app.runlog.redis.log import RedisLog  # noqa: PLC0415
+        from app.runlog.redis.log import CLOSED_TTL, OPEN_TTL, RedisLog  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             f"RUNCAST_REDIS_URL needs {error.name}, which is not installed: pip install 'runcast[scale]'"
         ) from error
-    log = await RedisLog.open(settings.redis_url, lost=lost, measures=measures)
+    # A run that waits for somebody's answer may say nothing for as long as it lasts.
+    open_ttl = max(OPEN_TTL, settings.run_deadline + CLOSED_TTL if settings.run_deadline else _UNLIMITED)
+    log = await RedisLog.open(settings.redis_url, lost=lost, measures=measures, open_ttl=open_ttl)
     stack.push_async_callback(log.close)
     try:
         fleet = await open_fleet(settings.redis_url)

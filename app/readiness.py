@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
-from app.errors import NotReady
+from app.errors import NotReady, StorageFull, StoreFull, StoreUnavailable
 from app.hosting.ending import Stores
 from app.hosts.base import Fleet
 from app.runlog.single_flight import SingleFlight
@@ -16,6 +17,9 @@ log = structlog.get_logger()
 
 _PATIENCE: Final = 2.0
 """Seconds that the stores have to answer."""
+
+_SHORT: Final = 0.5
+"""Seconds for which a start waits to hear whether there is room."""
 
 
 class Readiness:
@@ -47,6 +51,21 @@ class Readiness:
             self._note(ready=False, reason=str(error))
             raise NotReady("the stores can't be read or written") from error
         self._note(ready=True)
+
+    async def check_room(self) -> None:
+        """Return unless a run that is started now could not say anything.
+
+        Raises:
+            StorageFull: there is no room for its log.
+        """
+        if not self._fleet.shared:  # log and row are on one disk, which does not take the row either
+            return
+        with suppress(TimeoutError, StoreUnavailable):  # what is away may be back before the run says anything
+            async with asyncio.timeout(_SHORT):
+                try:
+                    await self._share("room", self._stores.log.check)
+                except StoreFull as full:
+                    raise StorageFull("there is no room left for what the run would say") from full
 
     async def _look(self) -> None:
         await asyncio.gather(self._stores.sessions.check(), self._stores.log.check(), self._fleet.check())

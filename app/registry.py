@@ -173,8 +173,8 @@ class RunRegistry:
         """Start a run, or find the one that the same idempotency key started before (P4.5).
 
         Raises:
-            SessionNotFound, RunActive, QueueFull, IdempotencyMismatch, InvalidMessage, RateLimited, Draining: nothing
-                was started.
+            SessionNotFound, RunActive, QueueFull, IdempotencyMismatch, InvalidMessage, RateLimited, StorageFull,
+                Draining: nothing was started.
         """
         session = await self.session(principal, session_id)
         self._refuse_when_draining()
@@ -200,6 +200,7 @@ class RunRegistry:
         def watch(run: Run) -> RunWatch:
             return RunWatch(self._stores.telemetry, run, profile.name, message.cause, self._stores.clock)
 
+        await self._readiness.check_room()
         with self._places.starting(principal, session_id):
             return await self._hosting.start(
                 session_id, new, profile.agent, prepare, watch, cancel_when_left=message.cancel_when_left

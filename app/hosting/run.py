@@ -38,6 +38,9 @@ _LEFT_BEHIND: Final[set[asyncio.Task[None]]] = set()
 _STOP_GRACE = 5.0
 """Seconds that an agent has to stop after it was cancelled (P4.6)."""
 
+_LOST_GRACE = 1.0
+"""The same when its log was lost: viewers have nothing before they have the terminal."""
+
 
 class HostedRun:
     """A run that this process executes.
@@ -184,7 +187,7 @@ class HostedRun:
                 return
         if self._stopped:
             speaking.cancel()
-            await asyncio.wait({speaking}, timeout=_STOP_GRACE)
+            await asyncio.wait({speaking}, timeout=_LOST_GRACE if self._lost else _STOP_GRACE)
             if not speaking.done():
                 log.warning("agent.would_not_stop", run_id=self.run.id)
                 _LEFT_BEHIND.add(speaking)

@@ -41,6 +41,11 @@ _AGAIN: Final = 1.0
 _SHORT: Final = 2.0
 """Seconds for which a question to the server is tried; it is asked again anyway."""
 
+_SIGN: Final = b"""#!lua flags=allow-oom
+return redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
+"""
+"""A sign of life; a server that has no room for a byte more has to take it, or all hosts would be given up."""
+
 
 class RedisFleet:
     """One process among those that use the same server and prefix. Made inside the event loop that uses it.
@@ -156,7 +161,8 @@ class RedisFleet:
             StoreUnavailable: the server does not take it.
         """
         began = self._loop.time()
-        await self._pipe.ask("SET", self._key(self.name), 1, "PX", round(self._lease * 1000), patience=self._renew)
+        command = "EVAL", _SIGN, 1, self._key(self.name), round(self._lease * 1000)
+        await self._pipe.ask(*command, patience=self._renew)
         self._renewed = began
 
     async def _live(self) -> None:

@@ -138,7 +138,7 @@ class Window:
         if self.tail > after:
             return True
         if self.closed:
-            return False
+            return self._ends_elsewhere(after)
         if self.dropped or (after > 0 and self.tail == 0) or (bell is not None and bell.rung):
             return True
         news = asyncio.get_running_loop().create_future()
@@ -151,7 +151,7 @@ class Window:
         finally:
             self._waiting.discard(news)
         self._check_lost()
-        return self.tail > after or not self.closed
+        return not self.closed or self._ends_elsewhere(after)
 
     @property
     def in_use(self) -> bool:
@@ -166,6 +166,10 @@ class Window:
             yield
         finally:
             self.held -= 1
+
+    def _ends_elsewhere(self, after: int) -> bool:
+        """Whether a reader who stands there has something to look for: more, or a Gap where the log was longer."""
+        return self.tail != after
 
     def _check_lost(self) -> None:
         if self.lost is not None:

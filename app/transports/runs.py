@@ -24,6 +24,7 @@ from app.errors import (
     RunActive,
     RunNotFound,
     SessionNotFound,
+    StorageFull,
     TooLarge,
 )
 from app.tracing.base import Cause
@@ -72,6 +73,7 @@ _SAME: Final = ResponseSpec(RunView, generate_examples=False, description="The r
             TooLarge,
             IdempotencyMismatch,
             RateLimited,
+            StorageFull,
             Draining,
         ),
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
+from functools import partial
 from weakref import WeakSet
 
 import anyio
@@ -70,7 +71,7 @@ class Audience:
         Raises:
             RateLimited: there are too many viewers.
         """
-        following = self._following(dialect)
+        following = self._following(dialect, session_id)
         return self._viewer(principal, self._batches(session_id, start, following), following)
 
     def follow_run(self, principal: str, run: Run, start: Position, dialect: str) -> Viewer:
@@ -79,7 +80,7 @@ class Audience:
         Raises:
             RateLimited: there are too many viewers.
         """
-        following = self._following(dialect)
+        following = self._following(dialect, run.session_id)
         batches = following.run(self._numbered(run), start)
         return self._viewer(principal, self._held(run, batches) if self._shared else batches, following)
 
@@ -90,7 +91,9 @@ class Audience:
             RateLimited: there are too many viewers.
         """
         with self.seats.take(principal) if wait else nullcontext():
-            return await self._following("native").read(self._numbered(run), start, limit=limit, wait=wait)
+            return await self._following("native", run.session_id).read(
+                self._numbered(run), start, limit=limit, wait=wait
+            )
 
     async def dismiss(self, session_id: str, run_ids: Sequence[str]) -> None:
         """Let the viewers of a deleted session have its last words, then nobody view its runs any more."""
@@ -148,5 +151,6 @@ class Audience:
 
         return Numbered(run.id, run.number, settled)
 
-    def _following(self, dialect: str) -> Following:
-        return Following(self._log, self.runs, self._dialects[dialect], self._measures)
+    def _following(self, dialect: str, session_id: str) -> Following:
+        kept = partial(self._rows.holds_session, session_id)
+        return Following(self._log, self.runs, self._dialects[dialect], self._measures, kept)

@@ -61,6 +61,11 @@ class RunFeed:
         self._keep(key, batch)
         return batch
 
+    def forget(self) -> None:
+        """Keep no batches: the log is not what it was."""
+        self._batches.clear()
+        self._size = self.tail = 0
+
     def _keep(self, key: _Key, batch: Batch) -> None:
         self._batches[key] = batch
         self._size += batch.size

@@ -107,12 +107,18 @@ class Numbered:
 class Following:
     """How one viewer follows: the log to read, the feeds to share, the dialect to speak.
 
+    Args:
+        kept: whether the session is there, and not deleted.
+
     Attributes:
         dialect: its name.
     """
 
-    def __init__(self, log: RunLog, runs: RunFeeds, dialect: Dialect, measures: Measures) -> None:
+    def __init__(
+        self, log: RunLog, runs: RunFeeds, dialect: Dialect, measures: Measures, kept: Callable[[], Awaitable[bool]]
+    ) -> None:
         self.dialect = dialect.name
+        self._kept = kept
         self._place: tuple[RunFeed, Cursor] | None = None
         self._log = log
         self._extents = Extents(log)
@@ -218,10 +224,7 @@ class Following:
                 self._place = feed, cursor
                 while (page := await _next(cursor)) is not None:
                     if isinstance(page, Gap):
-                        cursor.after, gap = self._begin(
-                            number, page.earliest, page.latest, Position(number, cursor.after)
-                        )
-                        yield gap
+                        yield await self._resume(feed, cursor)
                         continue
                     if ear is not None and ear.bell.rung:
                         for batch in self._queued(ear.heard()):
@@ -246,6 +249,19 @@ class Following:
             return first - 1, self._gap(start, Position(number, min(first, tail)), latest)
         return seq, Batch(())
 
+    async def _resume(self, feed: RunFeed, cursor: Cursor) -> Batch:
+        """Go on with what is left of a log that was trimmed or lost, or with what will be put in its place.
+
+        Raises:
+            SessionNotFound: nothing will be, since the session was deleted.
+        """
+        first, tail = await self._extents.of(feed.run_id)
+        if not tail and not await self._kept():
+            raise SessionNotFound("the session was deleted")
+        feed.forget()
+        requested, cursor.after = Position(feed.number, cursor.after), first - 1
+        return self._gap(requested, Position(feed.number, min(first, tail)), Position(feed.number, tail))
+
     def _gap(self, requested: Position, earliest: Position, latest: Position) -> Batch:
         self._measures.gaps += 1
         return Batch(self._dialect.gap(requested, earliest, latest))
@@ -263,12 +279,10 @@ class Following:
 
 
 async def _next(cursor: Cursor) -> Page | Gap | None:
-    """The cursor's next page, or the gap if the log was trimmed under it."""
+    """The cursor's next page, or the gap if the log can't go on from there any more."""
     try:
         return await cursor.next()
     except Gap as gap:
-        if gap.latest <= cursor.after:
-            raise SessionNotFound("the log is no longer kept") from gap
         return gap
 
 

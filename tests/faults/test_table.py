@@ -1,7 +1,7 @@
 """The faults that the embedded server is to withstand, by their number in the failure model, and the test of each.
 
-The number that is missing needs several processes: two hosts of one run (24). So does a rolling deployment (31). What
-happens to a Redis or Valkey (3 to 7) is tried on the log that it keeps.
+Two hosts of one run (24) are among what several processes are put through at random. What happens to a Redis or Valkey
+(3 to 7) is tried on the log that it keeps, and before the clients of two gateways.
 """
 
 import ast
@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parent.parent.parent
 AGENTS, CLIENTS = "faults/test_agents", "faults/test_clients"
 MACHINE, NETWORK, STORAGE = "faults/test_machine", "faults/test_network", "faults/test_storage"
-REDIS = "runlog/test_redis_faults"
+REDIS, SHARED = "runlog/test_redis_faults", "faults/test_shared_servers"
+AWAY = f"{SHARED}::test_a_server_that_is_away_for_a_while_costs_time_and_nothing_else"
 FOLLOW, LEAVE, SOCKET = "transports/test_follow", "server/test_viewers_that_leave", "transports/test_websocket"
 
 ROWS: dict[int, tuple[str, ...]] = {
@@ -21,11 +22,20 @@ ROWS: dict[int, tuple[str, ...]] = {
         "faults/test_drain::test_viewers_are_told_at_once_and_resume_after_the_restart",
         f"{CLIENTS}::test_many_viewers_are_told_at_once_and_each_resumes_exactly",
     ),
-    3: (f"{REDIS}::TestAServerThatIsAway",),
-    4: (f"{REDIS}::TestAServerThatIsAway",),
-    5: (f"{REDIS}::TestAServerThatIsFull",),
-    6: (f"{REDIS}::TestALogThatIsLost",),
-    7: (f"{REDIS}::TestALogThatIsLost",),
+    3: (f"{REDIS}::TestAServerThatIsAway", AWAY),
+    4: (f"{REDIS}::TestAServerThatIsAway", AWAY),
+    5: (
+        f"{REDIS}::TestAServerThatIsFull",
+        f"{SHARED}::test_a_server_without_room_holds_runs_up_and_nobody_who_reads",
+    ),
+    6: (
+        f"{REDIS}::TestALogThatIsLost",
+        f"{SHARED}::test_a_server_that_is_emptied_ends_the_run_before_everybody_and_the_session_goes_on",
+    ),
+    7: (
+        f"{REDIS}::TestALogThatIsLost",
+        f"{SHARED}::test_a_replica_that_lags_and_takes_over_leaves_no_silent_hole",
+    ),
     8: (f"{NETWORK}::test_viewers_that_vanish_are_let_go_and_resume_when_they_are_back",),
     9: (f"{NETWORK}::test_a_network_that_loses_every_third_packet_only_makes_it_slower",),
     10: (

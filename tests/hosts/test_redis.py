@@ -87,6 +87,27 @@ async def test_a_server_that_was_emptied_makes_nobody_dead(town: Town, server: K
     assert await there.registry.sweep.gone() == frozenset()
 
 
+async def test_a_log_that_is_lost_with_its_host_is_a_gap_and_then_the_terminal_of_that(
+    town: Town, server: KeyServer
+) -> None:
+    here, there = await town.open(), await town.open()
+    session = await here.session()
+    run = await here.start(session)
+    async with there.watch(session) as watch, there.watch_run(run) as of_run:
+        town.agents[0].says("lost ", "and gone")
+        for each in (watch, of_run):
+            await each.until("stream_delta")
+        await town.kill(here)
+        server.ask("FLUSHALL")
+        told = [await watch.until("error"), await of_run.rest()]
+        second = await there.start(session)
+        assert (await watch.until("stream_start"))[-1]["run_id"] == second.id
+    for messages in told:
+        kinds = [message["type"] for message in messages if message["type"] not in ("stream_delta", "caught_up")]
+        assert kinds == ["gap", "stream_start", "error"]
+        assert messages[-1]["code"] == "run_interrupted"
+
+
 async def test_who_leaves_is_missing_at_once_and_who_dies_after_its_lease(town: Town) -> None:
     here, there, third = await town.open(), await town.open(), await town.open()
     names = [fleet.name for fleet in town.fleets]
@@ -137,3 +158,13 @@ async def test_a_server_that_is_not_there_is_not_joined() -> None:
         await open_fleet(f"redis://127.0.0.1:{free_port()}/0")
     with pytest.raises(ConfigurationError):
         await open_fleet("http://nothing")
+
+
+async def test_a_server_that_is_full_takes_signs_of_life_still(server: KeyServer) -> None:
+    fleet = await open_fleet(server.url, prefix="t:")
+    server.ask("CONFIG", "SET", "maxmemory", "1")
+    server.ask("DEL", f"t:host:{fleet.name}")
+    assert await fleet.missing({fleet.name}) == {fleet.name}
+    await fleet.sign()
+    assert await fleet.missing({fleet.name}) == frozenset()
+    await fleet.close()

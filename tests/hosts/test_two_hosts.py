@@ -284,7 +284,11 @@ async def test_the_runs_of_a_process_that_died_are_ended_by_another_and_what_wai
         assert (await watch.until("stream_start"))[-1]["run_id"] == waiting.id
     row = await row_of(there, run)
     assert (row.status, row.output) == (RunStatus.INTERRUPTED, "so far")
-    assert [left.run.id for left in await there.rows.unfinished_runs()] == [waiting.id]
+
+    async def all_others_are_put_away() -> bool:
+        return [left.run.id for left in await there.rows.unfinished_runs()] == [waiting.id]
+
+    await until(all_others_are_put_away)
 
 
 async def test_a_lease_that_was_lost_and_comes_back_costs_no_run(lossy_town: Town) -> None:

@@ -70,6 +70,11 @@ class KeyServer:
         self._process.kill()
         self._process.wait()
 
+    def remain(self) -> None:
+        """Start it again if it was killed."""
+        if self._process.poll() is not None:
+            self.start()
+
     def remove(self) -> None:
         if self._process.poll() is None:
             os.kill(self._process.pid, signal.SIGCONT)

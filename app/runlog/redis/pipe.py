@@ -19,12 +19,13 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterError,
     NoScriptError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     TryAgainError,
 )
 
-from app.errors import StoreUnavailable
+from app.errors import StoreFull, StoreUnavailable
 from app.runlog.redis.server import Argument, Command, Server, Wire
 
 log = structlog.get_logger()
@@ -174,7 +175,8 @@ class Pipe:
 
     def _judged(self, answer: Any) -> Any:
         if isinstance(answer, Exception):
-            return StoreUnavailable(f"{self._server.name} refused: {answer}")
+            kind = StoreFull if isinstance(answer, OutOfMemoryError) else StoreUnavailable
+            return kind(f"{self._server.name} refused: {answer}")
         return answer
 
     def _put_back(self, batch: deque[_Call], failure: Exception) -> None:
