@@ -26,10 +26,15 @@ def unlimited_files() -> None:
 
 @define
 class Server:
-    """A server on a data directory of its own; it can be stopped and started again."""
+    """A server on a data directory of its own; it can be stopped and started again.
+
+    Attributes:
+        port: the same at every start; 0 is any.
+    """
 
     folder: Path
     settings: dict[str, str]
+    port: int = 0
     pid: int = 0
     url: str = ""
     _process: subprocess.Popen[str] | None = None
@@ -39,7 +44,7 @@ class Server:
         env |= {"RUNCAST_DATA_DIR": str(self.folder / "data"), "RUNCAST_LOG_LEVEL": "warning"}
         env |= {"PYTHONUNBUFFERED": "1", "PYTHONPATH": f"{HERE}:{env.get('PYTHONPATH', '')}"}
         env |= {f"RUNCAST_{name.upper()}": value for name, value in self.settings.items()}
-        command = [sys.executable, "-m", "app", "serve", "--port", "0"]
+        command = [sys.executable, "-m", "app", "serve", "--port", str(self.port)]
         with (self.folder / "stderr").open("a") as errors:
             self._process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=errors, text=True)
         assert self._process.stdout is not None
