@@ -203,7 +203,13 @@ async def refused_start(*arguments: str, **settings: str) -> list[str]:
     """The lines that `runcast serve` writes before it gives up starting."""
     command = [sys.executable, "-m", "app", "serve", *arguments]
     done = await asyncio.to_thread(
-        subprocess.run, command, env=environment(**settings), capture_output=True, text=True, timeout=30, check=False
+        subprocess.run,
+        command,
+        env=environment(**{"port": "0"} | settings),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode not in (0, None)
     assert done.stdout == ""

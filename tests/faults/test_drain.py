@@ -93,7 +93,7 @@ async def check_resumed(gateway: Gateway, session: str, run: str, seen: list[Ite
         row = (await http.get(f"/sessions/{session}/runs/{run}")).json()
     assert (log[-1].message["code"], row["status"]) == ("run_interrupted", "interrupted")
     for transport in ("ws", "sse"):
-        async with watch(gateway, transport, session, seen[-1].id) as viewer:
+        async with watch(gateway, transport, session, seen[-1].id if seen else "0") as viewer:
             rest = await viewer.until_type("caught_up")
         assert story(seen + rest) == story(log)
         assert rise(seen + rest)
