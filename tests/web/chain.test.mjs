@@ -69,6 +69,22 @@ test("it keeps no more than so many, and who has fallen behind has no place any 
   assert.equal(read(chain, "1-1").length, 5_000);
 });
 
+test("it keeps no more than four million characters, but always the last message", () => {
+  const chain = new Chain();
+  chain.take({ term: 1, to: "1-0" });
+  const long = (seq, length) => {
+    const note = said(`1-${seq}`, `1-${seq + 1}`);
+    return { ...note, message: { ...note.message, delta: "x".repeat(length) } };
+  };
+  for (let seq = 0; seq < 10; seq++) chain.take(long(seq, 900_000));
+  assert.deepEqual(read(chain, "1-6"), ["1-7", "1-8", "1-9", "1-10"]);
+  assert.equal(read(chain, "1-5"), null);
+  chain.take(long(10, 5_000_000));
+  assert.deepEqual(read(chain, "1-10"), ["1-11"]);
+  chain.take(said("1-11", "1-12"));
+  assert.deepEqual(read(chain, "1-11"), ["1-12"]);
+});
+
 test("a connection that has caught up is known to have, until there is another", () => {
   const chain = new Chain();
   chain.take({ term: 1, to: "1-1", caughtUp: false });

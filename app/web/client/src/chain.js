@@ -1,5 +1,7 @@
 /** What the leader of shared tabs said, as far as this tab keeps it: messages in a row, each between two positions. */
 
+import { ROOM } from "./patience.js";
+
 /** @import {State} from "../client.js" */
 /** @import {Loose} from "./messages.js" */
 
@@ -14,7 +16,7 @@
  * @property {Partial<State>} [state]  of its connection
  */
 
-/** Notes that are kept for a slow reader, and to meet one that catches up. */
+/** Notes that are kept, within `ROOM`, for a slow reader, and to meet one that catches up. */
 const KEPT = 5_000;
 
 export class Chain {
@@ -24,6 +26,8 @@ export class Chain {
   /** Where the leader is. @type {string | undefined} */
   head;
   #notes = /** @type {Note[]} */ ([]);
+  #sizes = /** @type {number[]} */ ([]);
+  #size = 0;
   #first = 0;
 
   /** Adds a note. One that does not go on where the last one ended begins anew: places from before are gone. @param {Note} note */
@@ -31,15 +35,22 @@ export class Chain {
     if (!this.known || (note.message ? note.from : note.to) !== this.head) {
       this.#first = this.end + 1;
       this.#notes = [];
+      this.#sizes = [];
+      this.#size = 0;
     }
     this.known = true;
     this.head = note.to;
     this.caughtUp = note.caughtUp ?? (this.caughtUp || note.message?.type === "caught_up");
     if (!note.message) return;
+    const size = JSON.stringify(note.message).length;
     this.#notes.push(note);
-    if (this.#notes.length <= KEPT) return;
-    this.#notes.shift();
-    this.#first++;
+    this.#sizes.push(size);
+    this.#size += size;
+    while (this.#notes.length > KEPT || (this.#size > ROOM && this.#notes.length > 1)) {
+      this.#notes.shift();
+      this.#size -= /** @type {number} */ (this.#sizes.shift());
+      this.#first++;
+    }
   }
 
   /** The place after the last note. */

@@ -15,17 +15,23 @@ const SETTLING = 1_000;
  * @param {() => Promise<boolean>} tab.lead  leads for as long as it can; whether it wants to again
  * @param {() => void} tab.depose  makes an end of leading
  * @param {() => void} tab.ask  whoever leads to say so
+ * @param {() => void} tab.refuse  there are no locks to be had here, as in a sandboxed frame
  * @returns {() => void} to be called when the leader was heard
  */
-export function seekLeadership({ name, cut, leads, lead, depose, ask }) {
+export function seekLeadership({ name, cut, leads, lead, depose, ask, refuse }) {
   let heard = Date.now();
   let asked = 0;
 
   const stand = async () => {
     let again = true;
     while (again && !cut.aborted) {
-      // It rejects when the lock was taken away, and when it is not wanted any more.
-      again = await navigator.locks.request(name, { signal: cut }, lead).catch(() => true);
+      // It aborts when the lock was taken away, and when it is not wanted any more.
+      again = await navigator.locks.request(name, { signal: cut }, lead).catch(({ name: reason }) => {
+        if (reason === "AbortError") return true;
+        clearInterval(watch);
+        refuse();
+        return false;
+      });
       depose();
     }
   };

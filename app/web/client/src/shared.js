@@ -48,6 +48,8 @@ class Tab {
   #channel;
   #turn;
   #heard;
+  /** Whether it can't share, and has a connection of its own. */
+  #alone = false;
   #chain = new Chain();
   /** The leader's, as far as this tab knows. */
   #term = 0;
@@ -81,13 +83,19 @@ class Tab {
       lead: () => this.#lead(),
       depose: () => this.#depose(),
       ask,
+      refuse: () => {
+        this.#alone = true;
+        leave();
+      },
     });
     ask();
-    cut.addEventListener("abort", () => {
+    const leave = () => {
       this.#depose();
       channel.close();
+      this.#chain = new Chain();
       this.#wake();
-    });
+    };
+    cut.addEventListener("abort", leave);
     // A page that the browser puts aside can't lead, and hears nothing: it comes back as after a broken connection.
     globalThis.document?.addEventListener("freeze", line.drop, { signal: cut });
     globalThis.addEventListener?.("pagehide", line.drop, { signal: cut });
@@ -108,7 +116,7 @@ class Tab {
           yield this.#passed({ type: "caught_up", position: this.#at });
           continue;
         }
-      } else if (this.#chain.known && !this.#failure) {
+      } else if ((this.#alone || this.#chain.known) && !this.#failure) {
         yield* this.#catchUp();
         continue;
       }
