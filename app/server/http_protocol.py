@@ -29,6 +29,9 @@ _REST_S: Final = 5.0
 _FRAMING: Final = 8
 """How many bytes of framing a body may have for each byte of content, beyond what a head may have."""
 
+_EMPTY_LINE: Final = re.compile(rb"\n\r?\n")
+"""What every head ends with, and every body in chunks; a body in chunks may also hold it."""
+
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~-]+)(:[0-9]{1,5})?")
 
 
@@ -55,6 +58,8 @@ class HttpProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._body_bytes = 0
         self._framing_bytes = 0
+        self._length: int | None = None
+        self._line_end = b""
         self._excused_bytes = 0
         self._deaf = False
         self._running: RequestResponseCycle | None = None
@@ -73,23 +78,42 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, a head never further than it may reach."""
-        while data and not self._deaf and not self.transport.is_closing():
-            if not self._in_head:
-                self._feed_body(data)
-                break
-            room = HEAD_BYTES - self._head_bytes
-            piece, data = data[:room], data[room:]
-            self._head_bytes += len(piece)
-            super().data_received(piece)
-            if self._in_head and self._head_bytes >= HEAD_BYTES:
-                self.refuse(HEAD_TOO_LARGE)
+        """Parse what came, one message at a time and a head never further than it may reach."""
+        start = 0
+        while start < len(data) and not self._deaf and not self.transport.is_closing():
+            end = self._end(data, start)
+            piece = data[start:end]
+            if self._in_head:
+                self._feed_head(piece)
+            else:
+                self._feed_body(piece)
+            start = end
         self._time()
 
-    def _feed_body(self, data: bytes) -> None:
+    def _end(self, data: bytes, start: int) -> int:
+        """Where to stop: never beyond the message that is being read, since the parser would not stop there."""
+        if not self._in_head and self._length is not None:
+            return min(start + max(self._length - self._body_bytes, 1), len(data))
+        limit = min(start + HEAD_BYTES - self._head_bytes, len(data)) if self._in_head else len(data)
+        begun = len(self._line_end)
+        if found := _EMPTY_LINE.search(self._line_end + data[start : start + 2]):
+            end = start + found.end() - begun
+        else:
+            found = _EMPTY_LINE.search(data, start, limit)
+            end = found.end() if found else limit
+        self._line_end = b"" if found else (self._line_end + data[max(start, end - 2) : end])[-2:]
+        return min(end, limit)
+
+    def _feed_head(self, piece: bytes) -> None:
+        self._head_bytes += len(piece)
+        super().data_received(piece)
+        if self._in_head and self._head_bytes >= HEAD_BYTES:
+            self.refuse(HEAD_TOO_LARGE)
+
+    def _feed_body(self, piece: bytes) -> None:
         before = self._body_bytes
-        super().data_received(data)
-        self._framing_bytes += len(data) - (self._body_bytes - before)
+        super().data_received(piece)
+        self._framing_bytes += len(piece) - (self._body_bytes - before)
         if self._in_body and self._framing_bytes > HEAD_BYTES + _FRAMING * self._body_bytes:
             self.refuse(MALFORMED)
 
@@ -122,6 +146,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = True
         self._body_bytes = self._framing_bytes = 0
+        self._length = next((int(value) for name, value in self.headers if name == b"content-length"), None)
         super().on_headers_complete()
         if len(self.pipeline) > PIPELINED:
             self._cut()
