@@ -18,9 +18,9 @@ async def agent(turn: Turn) -> AsyncGenerator[str]:
         gc.collect()
         yield str(sys.getallocatedblocks())
         return
-    count, rate, beside = map(int, (*turn.content.split(), 0)[:3])
+    count, rate, beside = map(float, (*turn.content.split(), 0)[:3])
     began = time.monotonic()
-    for number in range(count):
+    for number in range(int(count)):
         if rate and (ahead := began + number / rate - time.monotonic()) > 0:
             await asyncio.sleep(ahead)
-        yield f"{number}@{time.monotonic():.6f} {'.' * beside}"
+        yield f"{number}@{time.monotonic():.6f} {'.' * int(beside)}"
