@@ -167,11 +167,16 @@ def text_of(items: Iterable[Item]) -> str:
     return "".join(m["delta"] for m in messages if m["type"] == "stream_delta" and "agent" not in m)
 
 
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait for what nobody tells of: what stands in /proc, or in a log."""
+    async with asyncio.timeout(PATIENCE):
+        while not reached():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+
+
 async def all_closed(gateway: Gateway, at_most: int) -> None:
     """Wait until the server holds no more than so many sockets."""
-    async with asyncio.timeout(PATIENCE):
-        while gateway.open_sockets > at_most:  # noqa: ASYNC110 - /proc has no event to wait for
-            await asyncio.sleep(0.02)
+    await until(lambda: gateway.open_sockets <= at_most)
 
 
 async def says(gateway: Gateway, event: str, times: int = 1) -> list[Json]:

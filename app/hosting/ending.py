@@ -86,6 +86,7 @@ async def close_log(
     """Decide the run's end in its row, then show it, then archive: whoever sees the terminal finds the row ended."""
     if not await decide(run, outcome):
         log.warning("run.ended_elsewhere", run_id=run.id)
+        stores.log.release(run.id)
         return
     code = outcome.error.code if outcome.error else ""
     stores.telemetry.measures.end(outcome.status, code)

@@ -105,6 +105,11 @@ class ArchivedLog:
         self._forget(run_id)
         await self._live.drop(run_id)
 
+    def release(self, run_id: str) -> None:
+        """As `RunLog.release`; what follows the log finds it live, or in the archive."""
+        self._forget(run_id)
+        self._live.release(run_id)
+
     async def runs(self) -> list[str]:
         """The runs of the live log: those that are not archived, or not wholly."""
         return await self._live.runs()

@@ -94,6 +94,12 @@ class RunLog(Protocol):
     async def drop(self, run_id: str) -> None:
         """Forget a log. Whoever waits on it is woken; nothing happens if there is none."""
 
+    def release(self, run_id: str) -> None:
+        """Take note that another process closed the log, which this one appended to: what is known of it here is old.
+
+        Whoever waits on it is woken, and finds what there is.
+        """
+
     async def runs(self) -> list[str]:
         """The ids of the runs whose logs are kept here, open or closed, in any order."""
 

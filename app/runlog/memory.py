@@ -57,6 +57,9 @@ class MemoryLog:
         if window is not None:
             window.drop()
 
+    def release(self, run_id: str) -> None:
+        """As `RunLog.release`; there is no other process."""
+
     async def runs(self) -> list[str]:
         """As `RunLog.runs`."""
         return [run_id for run_id, window in self._windows.items() if window.tail]

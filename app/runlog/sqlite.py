@@ -160,6 +160,9 @@ class SqliteLog:
         """
         await self._submit(Drop(run_id), ())
 
+    def release(self, run_id: str) -> None:
+        """As `RunLog.release`; there is no other process."""
+
     async def runs(self) -> list[str]:
         """As `RunLog.runs`."""
         return await self._ask(lambda reader: reader.runs())

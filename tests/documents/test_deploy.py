@@ -112,7 +112,9 @@ def test_the_image_installs_what_is_there_and_starts_what_there_is(services: dic
         f"Programming Language :: Python :: {image.removeprefix('python:').removesuffix('-slim')}"
         in project["classifiers"]
     )
-    assert (ROOT / run[run.index("-c") + 1]).is_file()
+    copied = {source for step, words in steps if step == "COPY" for source in words.split()[:-1]}
+    assert all((ROOT / source).exists() for source in copied)
+    assert {"app", "pyproject.toml", run[run.index("-c") + 1]} <= copied
     assert re.fullmatch(r"\.\[(\w+)\]", run[run.index("-c") + 2])[1] in project["optional-dependencies"]  # type: ignore[index]
     assert command[0] in project["scripts"]
     for service in (*gateways(services).values(), services["migrate"]):

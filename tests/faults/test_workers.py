@@ -21,7 +21,7 @@ from tests.gateway import Gateway, Json, Launch, new_session, refusal, refused_s
 from tests.postgres import postgres_server
 from tests.runlog.servers import VALKEY, KeyServer, free_port, start_server
 from tests.scraping import scrape
-from tests.watching import PATIENCE, Watch, story, watch_sse, watch_ws
+from tests.watching import Watch, story, until, watch_sse, watch_ws
 
 __all__ = ["start_server"]
 
@@ -66,12 +66,6 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
-
-
-async def until(reached: Callable[[], bool], at_most: float = PATIENCE) -> None:
-    async with asyncio.timeout(at_most):
-        while not reached():  # noqa: ASYNC110 - /proc and a log have no events to wait for
-            await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

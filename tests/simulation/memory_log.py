@@ -50,6 +50,9 @@ class DistantLog:
     async def drop(self, run_id: str) -> None:
         await self._submit(Drop(run_id), ())
 
+    def release(self, run_id: str) -> None:
+        """There is one log, which every process sees at once."""
+
     async def read(self, run_id: str, after: int, limit: int) -> Page:
         await self._life.schedule.loop.pause()
         page = await self._memory.read(run_id, after, limit)

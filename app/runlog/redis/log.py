@@ -170,6 +170,10 @@ class RedisLog:
         self._told += 1
         self._following.forget(run_id)
 
+    def release(self, run_id: str) -> None:
+        """As `RunLog.release`."""
+        self._following.forget(run_id)
+
     async def runs(self) -> list[str]:
         """As `RunLog.runs`; of all shards. It looks at every key of the servers: not for every day.
 
