@@ -1,6 +1,6 @@
 # What a developer says. Needs GNU make and Python 3.11 or newer; everything else goes into .venv.
 #
-#   make run [AGENT=local] [HOST=127.0.0.1] [PORT=8000]    make test [ARGS="-k resume"]    make help
+#   make run [AGENT=local] [HOST=127.0.0.1] [PORT=8000]    make test [ALL=1] [ARGS="-k resume"]    make help
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -26,8 +26,8 @@ run: $(VENV)/installed-$(EXTRA) ## serve the demo agent, or AGENT=..., on HOST a
 	@exec $(BIN)/python -m app serve \
 		$(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(filter file,$(origin AGENT)),,--agent '$(AGENT)')
 
-test: $(VENV)/installed-dev ## run the tests; ARGS goes to pytest
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+test: $(VENV)/installed-dev ## run the tests but for the slow ones, with ALL=1 these as well; ARGS goes to pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile $(if $(ALL),,-m 'not slow') $(ARGS)
 
 faults: $(VENV)/installed-dev ## inject every fault of tests/faults/test_table.py into real servers
 	@$(BIN)/python -m pytest -n 3 --dist loadfile -m faults $(ARGS)
