@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+
 import httpx
 
 from app.errors import RuncastError
 
-_FINAL_CLOSES = {4004: "session_not_found", 4400: "bad_request", 4401: "unauthenticated", 4403: "forbidden_origin"}
+_FINAL_CLOSES = {4004: "session_not_found", 4400: "bad_position", 4401: "unauthenticated", 4403: "forbidden_origin"}
 _PASSING = (408, 425, 429)
 _NOT_DONE = (425, 429, 503)
 """What a server, or a proxy, says that has not begun."""
+
+_LONGEST_WAIT_S: Final = 86_400.0
+"""Whatever a server asks for, it is asked again after a day."""
 
 
 class Refused(RuncastError):
@@ -30,7 +37,7 @@ class Unreachable(RuncastError):
     """No answer, or one that says to come again.
 
     Attributes:
-        retry_after: seconds that the server asked to wait; 0 if it asked for none.
+        retry_after: seconds that the server asked to wait, a day at most; 0 if it asked for none.
         unsent: whether the server can't have acted on the request.
     """
 
@@ -79,4 +86,13 @@ def of_transport(error: Exception) -> Unreachable:
 
 
 def _seconds(text: str) -> float:
-    return float(text) if text.isascii() and text.isdigit() else 0.0
+    """Read a Retry-After, which is a number of seconds or a date."""
+    if text.isascii() and text.isdigit():
+        return min(float(text), _LONGEST_WAIT_S)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    if until.tzinfo is None:
+        until = until.replace(tzinfo=UTC)
+    return min(max((until - datetime.now(UTC)).total_seconds(), 0.0), _LONGEST_WAIT_S)

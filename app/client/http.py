@@ -12,13 +12,16 @@ from attrs import frozen
 
 from app.client.errors import Refused, Unreachable, of_answer, of_transport
 from app.client.lost import Attempts, OnLost
+from app.errors import RuncastError
 
 _ANSWER_S: Final = 10.0
 SILENCE_S: Final = 45.0
 """The server breaks every silence after 15 seconds (P3.8); after this much the connection is dead."""
 
 Shown = str | Callable[[], str | Awaitable[str]]
-"""A token or ticket, or a function that is asked for one before each request."""
+"""A token or ticket, or a function that is asked for one before each request, and again if it raises.
+
+`Refused`, raised by it, is final."""
 
 
 @frozen
@@ -44,37 +47,36 @@ class Server:
 
         Raises:
             Refused: what was given can't be sent.
+            Unreachable: the function that was to give it has raised.
         """
         if self.token is not None:
             return {"headers": {"authorization": f"Bearer {await _current(self.token)}"}, "params": {}}
         return {"headers": {}, "params": {"ticket": await _current(self.ticket)} if self.ticket is not None else {}}
 
-    async def call(
-        self, path: str, *, method: str = "POST", repeatable: bool = True, key: str | None = None, **more: Any
-    ) -> dict[str, Any]:
+    async def call(self, path: str, *, method: str = "POST", repeatable: bool = True, **more: Any) -> dict[str, Any]:
         """One command or question, asked again until it is answered.
 
         Args:
             path: relative to the base.
             method: GET or POST.
             repeatable: whether it may be asked again where the server may have acted on it already.
-            key: the idempotency key under which it is repeated.
             more: the body, as httpx takes it.
 
         Raises:
-            Refused: the answer is no.
+            Refused: the answer is no, or the request can't be sent.
             Unreachable: it may not be repeated, and there was no answer.
         """
         attempts = Attempts(self.on_lost)
         while True:
-            shown = await self.credentials()
-            headers = shown["headers"] | ({"idempotency-key": key} if key is not None else {})
             attempts.begin()
             try:
+                shown = await self.credentials()
                 answer = await self.http.request(
-                    method, f"{self.base}/{path}", headers=headers, params=shown["params"], timeout=_ANSWER_S, **more
+                    method, f"{self.base}/{path}", timeout=_ANSWER_S, follow_redirects=False, **shown, **more
                 )
                 return _body(answer)
+            except httpx.LocalProtocolError as error:
+                raise Refused("cannot_be_sent", str(error)) from error
             except httpx.TransportError as error:
                 lost = of_transport(error)
             except Unreachable as error:
@@ -84,18 +86,39 @@ class Server:
             await attempts.fail(lost)
 
 
+def identity(answer: dict[str, Any]) -> str:
+    """The id of what a command has made.
+
+    Raises:
+        Refused: there is none, so somebody else has answered.
+    """
+    made = answer.get("id")
+    if not isinstance(made, str):
+        raise Refused("no_id", "the answer is not Runcast's")
+    return made
+
+
 def _body(answer: httpx.Response) -> dict[str, Any]:
     if not answer.is_success:
         raise of_answer(answer)
     try:
-        return dict(answer.json())
+        given = answer.json()
     except ValueError as error:
         raise Refused("no_json", "the answer is not Runcast's", answer.status_code) from error
+    if not isinstance(given, dict):
+        raise Refused("no_json", "the answer is not Runcast's", answer.status_code)
+    return given
 
 
 async def _current(shown: Shown) -> str:
-    given = shown() if callable(shown) else shown
-    text = await given if inspect.isawaitable(given) else given
+    try:
+        given = shown() if callable(shown) else shown
+        text = await given if inspect.isawaitable(given) else given
+    except RuncastError:
+        raise
+    except Exception as error:
+        # Most often, what makes tokens could not be reached either.
+        raise Unreachable(f"no token: {str(error) or type(error).__name__}", unsent=True) from error
     if not (text.isascii() and text.isprintable() and " " not in text):
         raise Refused("unauthenticated", "the token is malformed")
     return text

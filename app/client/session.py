@@ -13,7 +13,7 @@ import httpx
 
 from app.client.errors import Refused
 from app.client.follower import Follower
-from app.client.http import Server, Shown, server
+from app.client.http import Server, Shown, identity, server
 from app.client.lost import OnLost, warn
 from app.client.reading import Message, position
 from app.client.streams import Stream, Transport
@@ -90,8 +90,8 @@ class Session:
         encoded = [each if isinstance(each, str) else base64.b64encode(each).decode() for each in images]
         body = {"images": encoded, "files": list(files), "on_conflict": on_conflict, "on_disconnect": on_disconnect}
         given = {"content": content} | {name: value for name, value in body.items() if value}
-        key = idempotency_key or secrets.token_hex(16)
-        return str((await self._server.call(f"{self._path}/runs", json=given, key=key))["id"])
+        given["idempotency_key"] = idempotency_key or secrets.token_hex(16)
+        return identity(await self._server.call(f"{self._path}/runs", json=given))
 
     async def upload(self, name: str, data: bytes) -> str:
         """Upload a file of at most 20 MiB; its id, which messages name it by.
@@ -101,8 +101,7 @@ class Session:
             Unreachable: the connection broke before the answer; the file may be there.
         """
         form = {"file": (name, data, "application/octet-stream")}  # the server looks for itself
-        answer = await self._server.call(f"{self._path}/files", files=form, repeatable=False)
-        return str(answer["id"])
+        return identity(await self._server.call(f"{self._path}/files", files=form, repeatable=False))
 
     async def cancel(self, run: str | None = None) -> None:
         """Cancel a run; if none is named, the one that is followed, or else the one in progress.
@@ -137,7 +136,7 @@ class Session:
     async def _meant(self) -> str | None:
         if self.run is not None:
             return self.run
-        run = (await self._server.call(self._path, method="GET"))["active_run"]
+        run = (await self._server.call(self._path, method="GET")).get("active_run")
         return str(run) if run is not None else None
 
 
@@ -172,7 +171,8 @@ async def connect(
             beginning, and every later one (P3.4).
         transport: `auto` is WebSocket, or server-sent events where no WebSocket ever opened. A run is always followed
             by the latter.
-        token: an API key or JWT, or a function (that may be async) which answers one.
+        token: an API key or JWT, or a function (that may be async) which answers one. One that raises is asked again
+            as after a lost connection, unless it raises `Refused`.
         ticket: the same, of what `POST /tickets` answered.
         http: the client that carries the requests, for certificates and proxies of your own.
         on_lost: told of each failed attempt before the next one; by default a warning of the logger `runcast.client`.
@@ -234,4 +234,4 @@ async def create_session(
     """
     body = {name: value for name, value in (("profile", profile), ("title", title)) if value is not None}
     async with server(url, token, None, http, on_lost) as to:
-        return str((await to.call("sessions", json=body, repeatable=False))["id"])
+        return identity(await to.call("sessions", json=body, repeatable=False))
