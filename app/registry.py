@@ -18,6 +18,7 @@ from app.capacity import Capacity, RunPlaces, Seats
 from app.dialects.base import Dialect
 from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound
 from app.events import FileRef
+from app.hosting.approvals import is_settled
 from app.hosting.attendance import Attendance
 from app.hosting.commanding import Commands
 from app.hosting.conversation import NewMessage, turn_of
@@ -238,7 +239,7 @@ class RunRegistry:
     async def approve(
         self, principal: str, session_id: str, call_id: str, approval: Approval, run_id: str | None = None
     ) -> None:
-        """Answer what a run's agent asked, by default the run in progress; the same answer twice is one.
+        """Answer what a run's agent asked, by default the run in progress; the same answer twice is one (P4.7).
 
         Raises:
             SessionNotFound, RunNotFound: there is none.
@@ -251,7 +252,15 @@ class RunRegistry:
             if run_id is not None:
                 raise
             raise NoSuchApproval("the session has no run that waits for an approval") from None
-        await self._commands.approve(run, call_id, approval)
+        try:
+            await self._commands.approve(run, call_id, approval)
+        except NoSuchApproval:
+            # The run may have ended before who answered heard that the answer was taken.
+            ended = await self._rows.get_run(session_id, run.id)
+            if ended is None or ended.ended_at is None:
+                raise
+            if not await is_settled(self._stores.log, run.id, call_id, approval):
+                raise
 
     # following
 

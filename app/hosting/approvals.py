@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 from app.agents.base import Approval
-from app.errors import NoSuchApproval
+from app.errors import Gap, NoSuchApproval
 from app.events import ApprovalRequested, ApprovalResolved, Event
+from app.runlog.base import RunLog
 
 _ENDED: Final = Approval(approved=False, comment="the run has ended")
 _PAUSE: Final = 0.1
 _GIVEN_UP: Final = "the agent waits no longer"
+_PAGE: Final = 512
 
 
 class Approvals:
@@ -79,3 +82,16 @@ class Approvals:
             waiting = self._open.get(event.call_id)
             if waiting is not None and not waiting.done():
                 waiting.set_result(self._given[event.call_id])
+
+
+async def is_settled(log: RunLog, run_id: str, call_id: str, approval: Approval) -> bool:
+    """Whether the log of a run that has ended says that this question was answered so (P4.7)."""
+    after = 0
+    with suppress(Gap):  # what was trimmed says nothing
+        while (page := await log.read(run_id, after, _PAGE)).entries:
+            for entry in page.entries:
+                if isinstance(entry.event, ApprovalResolved) and entry.event.call_id == call_id:
+                    return Approval(entry.event.approved, entry.event.comment) == approval
+            after = page.entries[-1].seq
+            await asyncio.sleep(0)  # reading may suspend nowhere
+    return False

@@ -102,9 +102,22 @@ async def test_the_same_answer_twice_is_one_and_another_one_is_refused(open_hous
             await house.registry.approve(ME, run.session_id, call_id, NO)
         go_on.set()
         assert [m["type"] for m in await watch.rest()].count("approval_resolved") == 1
-    await house.ended(run)
-    with pytest.raises(NoSuchApproval):
-        await house.registry.approve(ME, run.session_id, call_id, YES)
+
+
+async def test_the_same_answer_is_one_also_when_the_run_has_ended_meanwhile(open_house):
+    house = await open_house(careful)
+    run = await house.start(await house.session())
+    async with house.watch_run(run) as watch:
+        call_id = (await asked(watch))["call_id"]
+        await house.registry.approve(ME, run.session_id, call_id, NO)
+    before = await house.ended(run)
+    for which in (None, run.id):
+        await house.registry.approve(ME, run.session_id, call_id, NO, which)
+        with pytest.raises(NoSuchApproval):
+            await house.registry.approve(ME, run.session_id, call_id, YES, which)
+        with pytest.raises(NoSuchApproval):
+            await house.registry.approve(ME, run.session_id, "never asked", NO, which)
+    assert await house.registry.run(ME, run.session_id, run.id) == before
 
 
 async def test_what_was_not_asked_has_no_answer(open_house, puppet):

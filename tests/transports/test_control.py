@@ -153,8 +153,13 @@ async def test_a_question_is_answered_over_the_websocket(gateway: Gateway, appro
             assert viewer.socket is not None
             await viewer.socket.send(json.dumps(answer))
             items = await viewer.until_terminal()
-            late = await ask(viewer, **answer)
+            again = await ask(viewer, **answer)
+            assert again["type"] == "ack"
+            late = await ask(viewer, **{**answer, "approved": not approved})
             assert late["code"] == "no_such_approval"
+        url = f"/sessions/{session}/runs/{run['id']}/approvals/{question['call_id']}"
+        over_http = await http.post(url, json={"approved": approved, **more})
+        assert over_http.status_code == 202
         (resolved,) = (item.message for item in items if item.type == "approval_resolved")
         assert {key: resolved[key] for key in answer if key != "type"} == {
             k: v for k, v in answer.items() if k != "type"
