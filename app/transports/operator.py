@@ -18,6 +18,7 @@ from app.oversight import Overseen
 from app.sessions.base import RunStatus
 from app.transports.access_log import PROBE
 from app.transports.auth.authenticator import OPEN
+from app.transports.conditional import has
 from app.transports.metrics import MetricsDoor
 from app.transports.operations import OperationSpec
 from app.transports.parameters import PAGE, Limit, PageCursor, Registry
@@ -55,6 +56,7 @@ class OperatorRunList:
 
 
 _RUNS: Final = ResponseSpec(OperatorRunList, generate_examples=False, description="Runs, newest first.")
+_KNOWN: Final = ResponseSpec(None, generate_examples=False, description="As `If-None-Match` knows it.")
 
 
 @get(
@@ -64,7 +66,7 @@ _RUNS: Final = ResponseSpec(OperatorRunList, generate_examples=False, descriptio
     summary="List everybody's runs",
     tags=["operations"],
     opt={**PROBE, **OPEN},
-    responses={200: _RUNS, **declared(InvalidMessage)},
+    responses={200: _RUNS, 304: _KNOWN, **declared(InvalidMessage)},
 )
 async def list_every_run(
     request: Request[Any, Any, Any],
@@ -85,7 +87,7 @@ async def list_every_run(
     answer = OperatorRunList(items=[_view(run) for run in page.items], next=page.next)
     body = msgspec.json.encode(converter.unstructure(answer))
     headers = {"etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', "cache-control": "no-cache"}
-    if request.headers.get("if-none-match") == headers["etag"]:
+    if has(request, headers["etag"]):
         return Response(b"", status_code=304, headers=headers)
     return Response(body, media_type="application/json", headers=headers)
 

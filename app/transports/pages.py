@@ -16,6 +16,7 @@ from litestar.handlers import HTTPRouteHandler
 from litestar.response import Redirect
 
 from app.transports.auth.authenticator import OPEN
+from app.transports.conditional import has
 
 _INDEX: Final = "index.html"
 _CLIENT: Final = ("client.js", "shared.js", "client.d.ts")
@@ -99,7 +100,7 @@ def _page(name: str, body: bytes, packed: bytes) -> HTTPRouteHandler:
         # To an allowed origin the framework answers with a Vary of its own in place of ours: one form is safe to keep.
         foreign = "origin" in request.headers
         form = small if takes_gzip(request.headers.get("accept-encoding", "")) and not foreign else plain
-        return form.answer(request.headers.get("if-none-match"))
+        return form.answer(request)
 
     route = "/" if name == _INDEX else f"/{name.removesuffix('.html')}"
     return get(route, name=name, include_in_schema=False, opt=OPEN)(page)
@@ -114,9 +115,9 @@ class _Form:
         self._etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
         self._headers = {**headers, "etag": self._etag}
 
-    def answer(self, known: str | None) -> Response[Any]:
+    def answer(self, request: Request[Any, Any, Any]) -> Response[Any]:
         """It, or that the client has it."""
-        if known == self._etag:
+        if has(request, self._etag):
             return Response(b"", status_code=304, headers=self._headers)
         return Response(self._body, media_type=self._media_type, headers=self._headers)
 

@@ -45,8 +45,7 @@ IdempotencyKey = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        min_length=1,
-        max_length=MAX_KEY,
+        schema_extra={"minLength": 1, "maxLength": MAX_KEY},  # told, not enforced: it is refused as the field is
         description="The same key with the same body starts nothing twice.",
     ),
 ]
@@ -90,10 +89,18 @@ async def start_run(
 ) -> Response[RunView]:
     """Send a message; the answer is the run that it started, whose events are elsewhere."""
     cause = Cause.of(request.headers, stream_options.telemetry.tracing.headers)
-    message = new_message(data, idempotency_key=idempotency_key, cause=cause)
+    message = new_message(data, idempotency_key=_as_in_a_body(idempotency_key), cause=cause)
     started = await registry.start(principal, session_id, message)
     run = started.run if started.created else await registry.run(principal, session_id, started.run.id)
     return Response(run_view(run), status_code=202 if started.created else 200)
+
+
+def _as_in_a_body(key: str | None) -> str | None:
+    """A header's bytes, which were taken for latin-1, as the UTF-8 that they are in a body."""
+    try:
+        return key.encode("latin-1").decode() if key is not None else None
+    except UnicodeDecodeError:
+        raise InvalidMessage("Idempotency-Key: expected UTF-8") from None
 
 
 @get(
@@ -155,7 +162,9 @@ async def cancel_run(
     summary="Answer an approval",
     tags=["runs"],
     status_code=202,
-    responses=declared(InvalidJson, InvalidMessage, SessionNotFound, RunNotFound, NoSuchApproval, ForbiddenOrigin),
+    responses=declared(
+        InvalidJson, InvalidMessage, SessionNotFound, RunNotFound, NoSuchApproval, ForbiddenOrigin, TooLarge
+    ),
     **BY_TICKET,
 )
 async def answer_approval(

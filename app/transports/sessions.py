@@ -8,7 +8,7 @@ from litestar import delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 
-from app.errors import Draining, ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound
+from app.errors import Draining, ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound, TooLarge
 from app.transports.auth.authenticator import BY_TICKET
 from app.transports.bodies import (
     MAX_TITLE,
@@ -32,7 +32,7 @@ _ANY_SESSION: Final = CreateSession()
     operation_id="createSession",
     summary="Create a session",
     tags=["sessions"],
-    responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, Draining),
+    responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, TooLarge, Draining),
 )
 async def create_session(
     registry: Registry, principal: NamedDependency[str], data: JSONBody[CreateSession] = _ANY_SESSION

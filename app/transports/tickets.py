@@ -6,7 +6,7 @@ from litestar import MediaType, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, SkipValidation
 
-from app.errors import ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound
+from app.errors import ForbiddenOrigin, InvalidJson, InvalidMessage, SessionNotFound, TooLarge
 from app.transports.auth.authenticator import Authenticator
 from app.transports.auth.tickets import LIFETIME
 from app.transports.bodies import CreateTicket, TicketView
@@ -22,7 +22,7 @@ from app.transports.problems import declared
     summary="Create a ticket",
     tags=["sessions"],
     media_type=MediaType.JSON,
-    responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, SessionNotFound),
+    responses=declared(InvalidJson, InvalidMessage, ForbiddenOrigin, SessionNotFound, TooLarge),
 )
 async def create_ticket(
     data: JSONBody[CreateTicket],

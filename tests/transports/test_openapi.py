@@ -77,6 +77,7 @@ def test_every_operation_has_an_id_of_its_own_and_declares_its_refusals_as_probl
         for status, response in operation["responses"].items():
             if status >= "400":
                 assert list(response["content"]) == ["application/problem+json"], (method, path, status)
+        assert ("requestBody" in operation) <= ("413" in operation["responses"]), (method, path)
 
 
 def test_every_operation_answers_in_one_media_type(document: dict[str, Any]) -> None:

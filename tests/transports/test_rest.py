@@ -255,16 +255,32 @@ async def test_a_wrong_body_is_a_problem_that_names_the_field(
     assert runs == []
 
 
-@pytest.mark.parametrize("key", ["", "x" * 129])
-async def test_an_idempotency_key_of_a_wrong_length_is_refused(gateway: Gateway, key: str) -> None:
+@pytest.mark.parametrize("key", ["", "x" * 129, "a\tb", "é" * 129])
+async def test_what_is_no_idempotency_key_is_refused_alike_in_a_header_and_in_a_body(
+    gateway: Gateway, key: str
+) -> None:
     async with gateway.client() as http:
         session = await new_session(http)
         path = f"/sessions/{session}/runs"
-        by_header = await http.post(path, json={"content": "a"}, headers={"idempotency-key": key})
+        by_header = await http.post(path, json={"content": "a"}, headers={"idempotency-key": key.encode()})
         by_body = await http.post(path, json={"content": "a", "idempotency_key": key})
 
-    assert is_problem(by_header, 400, "invalid_message")
+    assert is_problem(by_header, 422, "invalid_message")
     assert is_problem(by_body, 422, "invalid_message")
+
+
+async def test_an_idempotency_key_is_the_same_in_a_header_and_in_a_body(gateway: Gateway) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        path, message = f"/sessions/{session}/runs", {"content": "/quiet /rate 0 /length 1"}
+        key = "é" * 128
+        first = await http.post(path, json=message, headers={"idempotency-key": key.encode()})
+        again = await http.post(path, json=message | {"idempotency_key": key})
+        latin = await http.post(path, json=message, headers={"idempotency-key": key.encode("latin-1")})
+
+    assert (first.status_code, again.status_code) == (202, 200)
+    assert first.json()["id"] == again.json()["id"]
+    assert is_problem(latin, 422, "invalid_message")
 
 
 async def test_a_body_over_the_limit_is_too_large_whether_or_not_it_says_so(launch: Launch) -> None:
