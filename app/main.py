@@ -51,7 +51,7 @@ from app.transports.cattrs_plugin import CattrsPlugin
 from app.transports.contracts import Contents, contracts_router
 from app.transports.exposition import NUMBERS, Exposition
 from app.transports.metrics import MetricsDoor
-from app.transports.origins import OriginMiddleware, Origins, cors
+from app.transports.origins import OriginMiddleware, Origins, Preflights, cors
 from app.transports.sse import StreamOptions
 from app.transports.threshold import Threshold
 
@@ -107,7 +107,7 @@ def create_app(settings: Settings | None = None, siblings: Siblings | None = Non
         return scope["user"]  # type: ignore[no-any-return]
 
     app = Litestar(
-        route_handlers=[Router(settings.base_path or "/", route_handlers=_routes())],
+        route_handlers=[Router(settings.base_path or "/", route_handlers=_routes(settings.base_path))],
         lifespan=[lifespan],
         dependencies={
             "registry": Provide(provide_registry),
@@ -129,11 +129,11 @@ def create_app(settings: Settings | None = None, siblings: Siblings | None = Non
         logging_config=None,
         openapi_config=_openapi(settings.base_path),
     )
-    app.asgi_handler = Threshold(app.asgi_handler)
+    app.asgi_handler = Threshold(Preflights(app.asgi_handler, origins, measures))
     return app
 
 
-def _routes() -> list[Any]:
+def _routes(base_path: str) -> list[Any]:
     return [
         websocket.session_socket,
         sse.follow_session,
@@ -156,7 +156,7 @@ def _routes() -> list[Any]:
         service.ready,
         metrics.metrics,
         operator.list_every_run,
-        *pages.pages(),
+        *pages.pages(base_path),
     ]
 
 

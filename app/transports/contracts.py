@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import msgspec
 from litestar import MediaType, Request, Response, get
+from litestar.exceptions import NotFoundException
 from litestar.handlers import HTTPRouteHandler
 from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.router import Router
+from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from app.transports.asyncapi import asyncapi_document, at_server
 from app.transports.auth.authenticator import OPEN
@@ -34,7 +36,13 @@ class Contents(OpenAPIRenderPlugin):
         return self._page.replace(_AT, b"" if below else b"schema/")
 
     def allow(self, answer: Response[Any]) -> Response[Any]:
-        """Give pages the headers of pages, and leave documents those of all other answers."""
+        """Give pages the headers of pages, and leave documents those of all other answers.
+
+        Raises:
+            NotFoundException: it is the page by which Litestar says that there is none.
+        """
+        if answer.status_code == HTTP_404_NOT_FOUND:
+            raise NotFoundException
         if answer.media_type == MediaType.HTML:
             answer.headers.update(self._headers)
         return answer

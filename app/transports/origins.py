@@ -9,15 +9,19 @@ the page's own. Where nobody has to authenticate, the name that was asked for mu
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
+from litestar import Request
 from litestar.config.cors import CORSConfig
 from litestar.datastructures import Headers, MutableScopeHeaders
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.status_codes import HTTP_400_BAD_REQUEST
+from litestar.types import ASGIApp, HTTPResponseStartEvent, HTTPScope, Message, Receive, Scope, Send
 
-from app.errors import ForbiddenOrigin
+from app.errors import ForbiddenOrigin, InvalidMessage, Refusal
+from app.measures import Measures
+from app.transports.problems import of_refusal
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL: Final = re.compile(r"(([\w-]+\.)*localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?", re.ASCII)
@@ -89,6 +93,54 @@ class OriginMiddleware(ASGIMiddleware):
         else:
             self._origins.check(scope)
         await next_app(scope, receive, _varying(send) if self._origins.allowed else send)
+
+
+class Preflights:
+    """Wraps the application: a preflight that is refused is told why as a problem, like all that is refused.
+
+    Args:
+        app: answers preflights itself, and in plain text.
+        origins: whose preflights are taken.
+        measures: where refusals are counted.
+    """
+
+    def __init__(self, app: ASGIApp, origins: Origins, measures: Measures) -> None:
+        self._app = app
+        self._origins = origins
+        self._measures = measures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let one request or connection through."""
+        if scope["type"] != ScopeType.HTTP or scope["method"] != "OPTIONS":
+            await self._app(scope, receive, send)
+            return
+        refused = False
+
+        async def telling(message: Message) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start":
+                refused = _is_refusal(message)
+            if not refused:
+                await send(message)
+
+        await self._app(scope, receive, telling)
+        if refused:
+            await self._refuse(scope, receive, send)
+
+    async def _refuse(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
+        if Headers.from_scope(scope).get("origin") in self._origins.allowed:
+            refusal: Refusal = InvalidMessage("pages may not ask with this method, or with these headers")
+        else:
+            refusal = ForbiddenOrigin("this origin may not connect")
+        self._measures.rejected["http", refusal.code] += 1
+        answer = of_refusal(refusal).to_asgi_response(None, Request[Any, Any, Any](scope))
+        await answer(scope, receive, send)
+
+
+def _is_refusal(start: HTTPResponseStartEvent) -> bool:
+    return start["status"] == HTTP_400_BAD_REQUEST and MutableScopeHeaders.from_message(start).get(
+        "content-type", ""
+    ).startswith("text/plain")
 
 
 def _varying(send: Send) -> Send:

@@ -48,11 +48,16 @@ _POLICY: Final = (
 )
 
 
-def pages() -> list[HTTPRouteHandler]:
-    """A route for every file: `index.html` is at `/`, `runs.html` at `/runs`, the rest where it lies."""
+def pages(base_path: str) -> list[HTTPRouteHandler]:
+    """A route for every file: `index.html` is at `/`, `runs.html` at `/runs`, the rest where it lies.
+
+    Args:
+        base_path: what all routes are under.
+    """
     web = files("app.web")
     client = ((name, web / "client" / name) for name in _CLIENT)
-    return [_page(path, *_forms(item)) for path, item in sorted((*_files(web, ""), *client)) if path != _CONTRACTS]
+    found = sorted((*_files(web, ""), *client))
+    return [_page(base_path, path, *_forms(item)) for path, item in found if path != _CONTRACTS]
 
 
 def page_headers(body: bytes) -> dict[str, str]:
@@ -87,22 +92,23 @@ def _policy(body: bytes) -> str:
     return "; ".join((*_POLICY, f"script-src {allowed}"))
 
 
-def _page(name: str, body: bytes, packed: bytes) -> HTTPRouteHandler:
+def _page(base_path: str, name: str, body: bytes, packed: bytes) -> HTTPRouteHandler:
     headers = page_headers(body)
     media_type = _MEDIA_TYPES[_suffix(name)]
     plain = _Form(body, media_type, headers)
+    route = "/" if name == _INDEX else f"/{name.removesuffix('.html')}"
     small = _Form(packed, media_type, {**headers, "content-encoding": "gzip"})
 
     async def page(request: Request[Any, Any, Any]) -> Response[Any]:
         path, query = request.scope["raw_path"].decode("latin-1"), request.scope["query_string"].decode("latin-1")
-        if name == _INDEX and not path.endswith("/"):  # its relative links would lead beside the base path
-            return Redirect(f"{path}/?{query}" if query else f"{path}/", status_code=308)
+        if path.endswith("/") != route.endswith("/"):  # its relative links would lead elsewhere
+            address = f"{base_path}{route}"  # not what was asked for: a browser takes what begins with // for a host
+            return Redirect(f"{address}?{query}" if query else address, status_code=308)
         # To an allowed origin the framework answers with a Vary of its own in place of ours: one form is safe to keep.
         foreign = "origin" in request.headers
         form = small if takes_gzip(request.headers.get("accept-encoding", "")) and not foreign else plain
         return form.answer(request)
 
-    route = "/" if name == _INDEX else f"/{name.removesuffix('.html')}"
     return get(route, name=name, include_in_schema=False, opt=OPEN)(page)
 
 

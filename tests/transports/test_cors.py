@@ -52,7 +52,18 @@ async def test_a_preflight_needs_no_token(gateway: Gateway, path: str) -> None:
 async def test_a_preflight_of_another_origin_is_refused(gateway: Gateway) -> None:
     async with gateway.client(headers=EVIL | ASKED) as http:
         answer = await http.options("/sessions")
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["code"]) == (403, "forbidden_origin")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("asked", [{"method": "PUT"}, {"method": "POST", "headers": "x-other"}])
+async def test_a_preflight_for_what_no_page_may_ask_is_refused(gateway: Gateway, asked: dict[str, str]) -> None:
+    headers = PAGE | {f"access-control-request-{name}": value for name, value in asked.items()}
+    async with gateway.client(headers=headers) as http:
+        answer = await http.options("/sessions")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_message")
+    assert answer.headers["content-type"] == "application/problem+json"
     assert "access-control-allow-origin" not in answer.headers
 
 

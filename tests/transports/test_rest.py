@@ -182,6 +182,7 @@ async def test_a_run_of_another_session_does_not_exist(gateway: Gateway, method:
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
+        ("GET", "/schema/nothing", 404, "not_found"),
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/sessions/a/b/c/d", 404, "not_found"),
         ("PUT", "/sessions", 405, "method_not_allowed"),
@@ -410,6 +411,8 @@ async def test_everything_is_under_the_base_path(launch: Launch) -> None:
         for path in ("/", "/client.js", "/profiles", "/health/live", "/schema/openapi.json", "/sessions"):
             assert (path, (await http.get(path)).status_code) == (path, 200)
         bare = await http.get(f"{gateway.url}?session=a")
+        as_a_host = await http.get(gateway.url.replace("/some", "//some"))
+        below = await http.get("/runs/?status=failed")
         paths = (await http.get("/schema/openapi.json")).json()["paths"]
         async with watch_ws(gateway, session) as socket, watch_sse(gateway, f"/sessions/{session}/events") as events:
             run = await start(http, session, QUICK)
@@ -419,6 +422,8 @@ async def test_everything_is_under_the_base_path(launch: Launch) -> None:
         outside = [await http.get(f"{gateway.url.removesuffix('/some/where')}{path}") for path in ("/", "/sessions")]
 
     assert (bare.status_code, bare.headers["location"]) == (308, "/some/where/?session=a")
+    assert (as_a_host.status_code, as_a_host.headers["location"]) == (308, "/some/where/")
+    assert (below.status_code, below.headers["location"]) == (308, "/some/where/runs?status=failed")
     assert all(path.startswith("/some/where/") for path in paths)
     assert all(is_problem(answer, 404, "not_found") for answer in outside)
 
