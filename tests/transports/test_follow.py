@@ -160,6 +160,17 @@ async def test_after_zero_replays_every_run_of_a_session(gateway: Gateway, trans
         assert sum(item.is_terminal for item in replayed) == 3
 
 
+async def test_before_a_runs_first_event_is_a_position_like_any_other(gateway: Gateway, transport: str) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        for _ in range(3):
+            run = await start(http, session, SMALL)
+            log = [Item.of(raw) for raw in await log_of(http, session, run)]
+    async with watch(gateway, transport, session, "3-0") as viewer:
+        received = await viewer.until_type("caught_up")
+    assert story(received) == story(log)
+
+
 async def test_a_viewer_stays_for_every_later_run_and_is_caught_up_once(gateway: Gateway, transport: str) -> None:
     async with gateway.client() as http:
         session = await new_session(http)

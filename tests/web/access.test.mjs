@@ -45,6 +45,7 @@ test("a ticket goes into the address of streams and commands", async () => {
   assert.deepEqual(last(network.sockets).protocols, []);
   const { session } = await reading({ ticket: "t", transport: "sse" });
   await session.send("Hello");
+  session.close();
   assert.deepEqual(network.requests.map(({ url }) => url), [
     `${base}/sessions/s/events?ticket=t`,
     `${base}/sessions/s/runs?ticket=t`,

@@ -197,7 +197,10 @@ export interface State {
 }
 
 export interface ConnectOptions extends Access {
-  /** Begin strictly after this position; "0" replays the whole session. */
+  /**
+   * Begin strictly after this position; "0" replays the whole session. Without it, with the run in progress, or with one
+   * that `send` started before anything was given.
+   */
   after?: string;
   /** Follow this run alone, over SSE, up to its end. */
   run?: string;
@@ -242,8 +245,9 @@ export interface Upload {
 /** Commands go over HTTP and are tried again until they are answered. Each throws a RuncastError when it is refused. */
 export interface Session {
   /**
-   * To be read once; nothing connects before. Every message of the log comes once and in order, however often the
-   * connection breaks. Ends with `close()`, with the run if one is followed, or with a RuncastError that is final.
+   * To be read once; nothing connects before, and what `send` started by then is followed from its beginning. Every
+   * message of the log comes once and in order, however often the connection breaks. Ends with `close()`, with the run if
+   * one is followed, or with a RuncastError that is final.
    */
   readonly messages: AsyncGenerator<Message, void, undefined>;
   /** Where the messages given so far end: another session that begins `after` this misses nothing. */

@@ -2,7 +2,7 @@
 
 import { part, request } from "./http.js";
 import { pauseAfter, sleep } from "./pauses.js";
-import { ATTEMPTS } from "./patience.js";
+import { RETRIES } from "./patience.js";
 
 /** @import {SendOptions, Upload} from "../client.js" */
 /** @import {Init} from "./http.js" */
@@ -16,7 +16,7 @@ export function commands(line) {
       try {
         return await request(line.path + path, line.options, init);
       } catch (error) {
-        if (error.final || failures + 1 >= ATTEMPTS || line.stop.signal.aborted) throw error;
+        if (error.final || failures >= RETRIES || line.stop.signal.aborted) throw error;
         await sleep(pauseAfter(error, failures), line.stop.signal);
       }
     }
@@ -27,13 +27,32 @@ export function commands(line) {
 
   return {
     /** @param {string} content @param {SendOptions} [options] @returns {Promise<string>} */
-    async send(content, { images, files, onConflict, onDisconnect, idempotencyKey = mint() } = {}) {
-      const how = { on_conflict: onConflict, on_disconnect: onDisconnect, idempotency_key: idempotencyKey };
-      return (await post("/runs", { content, images, files, ...how })).id;
+    async send(
+      content,
+      // Unlike `randomUUID`, this is at hand on a plain-HTTP page too.
+      { images, files, onConflict, onDisconnect, idempotencyKey = `${crypto.getRandomValues(new Uint32Array(5))}` } = {},
+    ) {
+      const { id, number, status } = await post("/runs", {
+        content,
+        images,
+        files,
+        on_conflict: onConflict,
+        on_disconnect: onDisconnect,
+        idempotency_key: idempotencyKey,
+      });
+      // A page that was given nothing yet begins with this run, which may be over before it can follow. One that waits
+      // comes after the run in progress: following begins with that, and with one that it interrupts it has to.
+      const waits = status === "queued";
+      const after = parseInt(/** @type {string} */ (line.after));
+      if (!(line.options.run || line.after !== line.began || after < number || (waits && onConflict !== "interrupt"))) {
+        line.after = `${number - +waits}-0`;
+        line.drop();
+      }
+      return id;
     },
 
     /** @param {Blob} file @param {string} [name] @returns {Promise<Upload>} */
-    upload(file, name = /** @type {any} */ (file).name ?? "file") {
+    upload(file, name = /** @type {File} */ (file).name) {
       const body = new FormData();
       body.append("file", file, name);
       return request(`${line.path}/files`, line.options, { method: "POST", body });
@@ -42,8 +61,8 @@ export function commands(line) {
     /** @param {string} [runId] */
     async cancel(runId) {
       // Named before the first attempt: a later one must not find, and cancel, the run after it.
-      const run = runId ?? (await current());
-      if (run) await post(`/runs/${part(run)}/cancel`);
+      runId ??= await current();
+      if (runId) await post(`/runs/${part(runId)}/cancel`);
     },
 
     /** @param {string} callId @param {boolean} approved @param {string} [comment] */
@@ -52,6 +71,3 @@ export function commands(line) {
     },
   };
 }
-
-/** Unlike `randomUUID`, at hand on a plain-HTTP page too. */
-const mint = () => `${crypto.getRandomValues(new Uint32Array(5))}`;

@@ -15,7 +15,7 @@ export async function* overEventSource(line, cut) {
   const source = new EventSource(locate(line.query(line.events), line.options, ticket));
   const { push, end, messages } = inbox(cut, () => source.close());
   source.onopen = () => line.tell("open");
-  source.onmessage = ({ data }) => push(data);
+  source.onmessage = push;
   source.onerror = () => (source.readyState === 2 ? end() : line.tell("waiting"));
   yield* messages;
   if (cut.aborted) return;
@@ -27,8 +27,7 @@ export async function* overEventSource(line, cut) {
 /** @param {Line} line @returns {Promise<string | undefined>} a ticket that the token makes, or has made */
 async function minted(line) {
   if (!(Date.now() < /** @type {number} */ (line.until))) {
-    const body = { session_id: line.id };
-    const made = await request("tickets", line.options, { method: "POST", body });
+    const made = await request("tickets", line.options, { method: "POST", body: { session_id: line.id } });
     line.ticket = made.ticket;
     line.until = Date.now() + made.expires_in * FRESH;
   }

@@ -8,8 +8,6 @@ import { RuncastError, unreachable } from "./error.js";
 
 export const part = encodeURIComponent;
 
-const HOME = new URL(".", import.meta.url);
-
 /** @param {string} path relative to the base @param {Access} [access] @param {Init} [init] @returns {Promise<Response>} one with a 2xx */
 export async function call(path, access, { body, headers, ...init } = {}) {
   const [token, ticket] = await credentials(access);
@@ -25,8 +23,11 @@ export async function call(path, access, { body, headers, ...init } = {}) {
   if (response.ok) return response;
   const { status } = response;
   const { code = `http_${status}`, detail = code } = await response.json().catch(() => ({}));
-  const final = !/408|429|5\d\d/.test(`${status}`);
-  throw new RuncastError(code, detail, { final, status, wait: Number(response.headers.get("retry-after")) * 1_000 || 0 });
+  throw new RuncastError(code, detail, {
+    final: !/408|429|5../.test(`${status}`),
+    status,
+    wait: 1_000 * /** @type {any} */ (response.headers.get("retry-after")) || 0,
+  });
 }
 
 /** @param {string} path @param {Access} [access] @param {Init} [init] @returns {Promise<any>} the answer's JSON, null if it has no body */
@@ -43,7 +44,7 @@ export async function credentials({ token, ticket } = {}) {
 }
 
 /** @param {string} path @param {Access} [access] @param {string} [ticket] */
-export function locate(path, { base = HOME } = {}, ticket) {
+export function locate(path, { base = new URL(".", import.meta.url) } = {}, ticket) {
   const url = new URL(path, new URL(String(base).replace(/\/*$/, "/"), globalThis.location?.href));
   if (ticket) url.searchParams.set("ticket", ticket);
   return url;

@@ -15,9 +15,9 @@ export function inbox(cut, close) {
     wake?.();
   };
   cut.addEventListener("abort", end);
-  const push = (/** @type {string} */ text) => {
-    waiting.push(text);
-    room -= text.length;
+  const push = (/** @type {MessageEvent<string>} */ { data }) => {
+    waiting.push(data);
+    room -= data.length;
     if (room < 0) end();
     wake?.();
   };

@@ -11,6 +11,7 @@ import { locate, part } from "./http.js";
  * @property {string} path  of the session
  * @property {string} events  the path of its SSE stream, or of the run's
  * @property {string | undefined} after  where the messages given so far end
+ * @property {string} [began]  where following began, if that was after everything there was
  * @property {string} [run]  the run in progress, as far as messages have told
  * @property {Transport} transport  that is in use, or tried
  * @property {string[]} [working]  the transport that is tried first, since it worked
@@ -39,7 +40,7 @@ export function newLine(id, options) {
     events,
     after: kept(key) || after,
     stop: new AbortController(),
-    query: (path) => (line.after === undefined ? path : `${path}?after=${part(line.after)}`),
+    query: (path) => (line.after ? `${path}?after=${part(line.after)}` : path),
     keep: () => kept(key, line.after),
     tell: (state, more) => options.onState?.({ state, transport: line.transport, after: line.after, ...more }),
     drop: () => line.cut?.abort(),

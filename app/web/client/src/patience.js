@@ -4,8 +4,8 @@
 export const FIRST_DELAY = 250;
 export const LAST_DELAY = 10_000;
 
-/** How often a command is tried. */
-export const ATTEMPTS = 6;
+/** How often a command is tried again. */
+export const RETRIES = 5;
 
 /** How often a WebSocket is looked at. The server speaks first: who is silent at the first look may be a proxy that swallows frames. */
 export const LOOK = 3_500;

@@ -37,6 +37,7 @@ async function* messagesOf(line) {
           if (cut.aborted) break;
           const ends = isTerminal(message);
           if (message.id) line.run = ends ? undefined : (message.run_id ?? line.run);
+          if (!line.after) line.began = message.position;
           line.after = message.id ?? message.position ?? line.after; // `caught_up` says it, too
           failures = 0;
           yield message;

@@ -22,9 +22,9 @@ export async function* overFetch(line, cut) {
   for (;;) {
     const { done, value } = await within(reader.read());
     if (done) return;
-    for (const { data, retry } of parse(value)) {
-      if (retry) line.delay = retry;
-      if (data) yield JSON.parse(data);
+    for (const [name, text] of parse(value)) {
+      if (name === "retry") line.delay = +text;
+      if (name === "data") yield JSON.parse(text);
     }
   }
 }

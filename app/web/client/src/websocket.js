@@ -18,7 +18,7 @@ export async function* overWebSocket(line, cut) {
   const url = locate(`ws/${line.query(line.path)}`, line.options, ticket);
   url.protocol = url.protocol.replace("http", "ws");
   const socket = new WebSocket(url, token ? ["runcast.v1", `bearer.${token}`] : []);
-  let closed = /** @type {Partial<CloseEvent>} */ ({});
+  let closed = /** @type {CloseEvent} */ ({});
   let patience = 0;
   let quiet = 0;
   const { push, end, messages } = inbox(cut, () => {
@@ -26,15 +26,14 @@ export async function* overWebSocket(line, cut) {
     socket.close();
   });
   const watch = setInterval(() => {
-    quiet++;
-    if (quiet > patience) end();
+    if (++quiet > patience) end();
     else if (quiet >= PING) socket.send('{"type":"ping"}');
   }, LOOK);
   socket.onopen = () => line.tell("open");
-  socket.onmessage = ({ data }) => {
+  socket.onmessage = (event) => {
     patience = GIVE_UP;
     quiet = 0;
-    push(data);
+    push(event);
   };
   socket.onclose = (event) => {
     closed = event;
@@ -42,7 +41,7 @@ export async function* overWebSocket(line, cut) {
   };
 
   for await (const message of messages) if (message.type !== "pong") yield message;
-  const { code = 0, reason = "" } = closed;
-  if (code in FINAL) throw new RuncastError(FINAL[code], reason, { status: code });
+  const { code, reason } = closed;
+  if (FINAL[code]) throw new RuncastError(FINAL[code], reason, { status: code });
   if (!patience) throw unreachable("No WebSocket");
 }
