@@ -124,7 +124,7 @@ class SqlSessionStore(SessionStore):
         return page([to_run(row) for row in rows], limit, lambda run: (run.number,))
 
     async def every_run(self, statuses: Collection[RunStatus], limit: int, cursor: str | None) -> Listing[RunRecord]:
-        rows = await self._database.read(overseeing.runs_of_all(statuses, cursor).limit(limit + 1))
+        rows = await self._database.read(overseeing.runs_of_all(statuses, limit + 1, cursor))
         return page([to_record(row) for row in rows], limit, lambda run: (run.created_at, run.id))
 
     async def run_numbers(self, session_id: str) -> Sequence[tuple[int, str]]:

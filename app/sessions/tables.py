@@ -152,6 +152,9 @@ _RUNNING = literal_column(f"'{RunStatus.RUNNING}'", String)
 running = runs.c.status == _RUNNING
 queued = runs.c.status == _QUEUED
 active = runs.c.status.in_([_QUEUED, _RUNNING])
+unsuccessful = runs.c.status.in_(
+    [literal_column(f"'{each}'", String) for each in (RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.INTERRUPTED)]
+)
 unarchived = ~runs.c.archived
 untrimmed = runs.c.trimmed_at.is_(None)
 kept = sessions.c.deleted_at.is_(None)
@@ -160,6 +163,12 @@ keyed = runs.c.idempotency_key.is_not(None)
 Index("sessions_deleted", sessions.c.deleted_at, sqlite_where=~kept, postgresql_where=~kept)
 Index("runs_one_running", runs.c.session_id, unique=True, sqlite_where=running, postgresql_where=running)
 Index("runs_active", runs.c.session_id, runs.c.number, sqlite_where=active, postgresql_where=active)
+Index(
+    "runs_unsuccessful",
+    *(runs.c.status, runs.c.created_at, runs.c.id),
+    sqlite_where=unsuccessful,
+    postgresql_where=unsuccessful,
+)
 Index("runs_unarchived", runs.c.created_at, runs.c.id, sqlite_where=unarchived, postgresql_where=unarchived)
 Index("runs_untrimmed", runs.c.session_id, runs.c.number, sqlite_where=untrimmed, postgresql_where=untrimmed)
 Index("runs_by_key", runs.c.session_id, runs.c.idempotency_key, unique=True, sqlite_where=keyed, postgresql_where=keyed)
