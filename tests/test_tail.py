@@ -10,10 +10,10 @@ import pytest
 from app.client.reading import read
 from app.tail import Screen, show
 from tests.callers import ADA, BOB, guarded, shows
-from tests.gateway import Gateway, new_session, start
+from tests.gateway import Gateway, gateway, new_session, start
 from tests.watching import PATIENCE
 
-__all__ = ["guarded"]
+__all__ = ["gateway", "guarded"]
 
 
 ASKED = {"run_id": "r", "session_id": "s", "at": "2026-01-02T03:04:05Z"}
@@ -59,21 +59,66 @@ def test_a_run_is_told_by_its_question_its_tools_and_its_end():
         {"type": "tool_started", **call},
         {"type": "tool_call", "result": "two\n  lines", "success": True, **call},
         {"type": "tool_call", "result": "x" * 101, "success": False, "agent": "helper", **call},
+        say("x"),
         end(),
     ).splitlines() == [
         "> Why?",
         '  search({"q": "wärme"})',
         "  search ok: two lines",
         f"  [helper] search failed: {'x' * 99}…",
+        "x",
         "-- done at 1-9",
     ]
 
 
 def test_every_other_ending_says_why():
     assert shown({"type": "stream_cancelled", "id": "1-2", "content": "x", "reason": "cancelled"}) == (
-        "-- cancelled: cancelled\n"
+        "-- cancelled at 1-2: cancelled\n"
     )
-    assert shown({"type": "error", "id": "1-2", "code": "agent_error", "message": "no"}) == "-- agent_error: no\n"
+    assert (
+        shown({"type": "error", "id": "1-2", "code": "agent_error", "message": "no"}) == "-- agent_error at 1-2: no\n"
+    )
+    assert shown({"type": "error", "code": "rate_limited", "message": "slower"}) == "-- rate_limited: slower\n"
+
+
+def test_a_question_says_how_to_answer_it_and_what_was_answered():
+    begin = {"type": "stream_start", "id": "1-1", **ASKED, "input": {"content": "Why?", "images": 0, "files": []}}
+    asked = {"id": "1-2", "call_id": "c/1", "tool": "delete", "args": {"days": 3}, "reason": "it is gone then"}
+    answer = {"type": "approval_resolved", "call_id": "c/1", "approved": True}
+    screen = Screen(io.StringIO(), "http://localhost:8000/sessions/s")
+    for each in (
+        begin,
+        {"type": "approval_requested", **asked},
+        {**answer, "id": "1-3"},
+        {**answer, "id": "1-4", "approved": False, "comment": "keep it"},
+    ):
+        screen.show(read(json.dumps(each)))
+    assert screen.out.getvalue().splitlines()[1:] == [
+        '? delete({"days": 3}) asks to be allowed, as c/1: it is gone then',
+        (
+            """  answer: curl http://localhost:8000/sessions/s/runs/r/approvals/c%2F1"""
+            """ -H 'content-type: application/json' -d '{"approved": true}'"""
+        ),
+        "  c/1 allowed",
+        "  c/1 not allowed: keep it",
+    ]
+
+
+def test_what_an_agent_has_words_of_its_own_for_and_runs_that_wait_have_lines():
+    assert (
+        shown(
+            {"type": "custom", "id": "1-2", "name": "progress", "data": {"done": 3}},
+            {"type": "run_queued", "run_id": "r2", "number": 2, "ahead": 1},
+        )
+        == '  progress: {"done": 3}\n-- run 2 waits, 1 ahead\n'
+    )
+
+
+def test_an_answer_that_came_at_the_end_alone_is_shown_and_one_that_was_streamed_not_twice():
+    alone = end(content="All at\nonce")
+    assert shown(alone) == "All at\nonce\n-- done at 1-9\n"
+    assert shown(say("x"), end(content="x"), alone) == "x\n-- done at 1-9\nAll at\nonce\n-- done at 1-9\n"
+    assert shown(say("found", agent="helper"), alone) == "[helper] found\nAll at\nonce\n-- done at 1-9\n"
 
 
 def test_a_gap_is_shown_and_ends_the_line():
@@ -140,6 +185,13 @@ async def test_a_refused_token_ends_it_with_the_reason(
 
     assert await show(guarded.url, session, None, io.StringIO(), token) == 1
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.anyio
+async def test_an_address_where_no_gateway_is_is_named(gateway: Gateway, capsys: pytest.CaptureFixture[str]) -> None:
+    assert await show(f"{gateway.url}/elsewhere", "s", None, io.StringIO()) == 1
+    assert f"{gateway.url}/elsewhere answered 404" in (said := capsys.readouterr().err)
+    assert "no Runcast server" in said
 
 
 @pytest.mark.anyio

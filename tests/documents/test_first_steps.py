@@ -34,7 +34,11 @@ def test_the_tutorial_survives_a_lost_connection_and_a_killed_server(reader: Rea
     assert killed[-1][-1]["code"] == "run_interrupted"
     assert '  measure({"text": "Count for me"})\n' in reader.tailed
     ends = [line.partition(":")[0].strip() for line in reader.tailed if line.startswith("-- ")]
-    assert ends == [f"-- done at {first[-1][-1]['id']}", f"-- done at {own[-1][-1]['id']}", "-- run_interrupted"]
+    assert ends == [
+        f"-- done at {first[-1][-1]['id']}",
+        f"-- done at {own[-1][-1]['id']}",
+        f"-- run_interrupted at {killed[-1][-1]['id']}",
+    ]
 
 
 @pytest.mark.executes("README.md", "python")
