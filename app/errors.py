@@ -283,3 +283,8 @@ class StoreFull(StoreUnavailable):
 
 class ConfigurationError(RuncastError):
     """The settings, the profiles or the data directory don't allow a start; the message says what to change."""
+
+
+def installs(extra: str) -> str:
+    """How a checkout gets what an extra of pyproject.toml names: Runcast is on no registry."""
+    return f".venv/bin/python -m pip install -e '.[{extra}]', or make run EXTRA={extra}"

@@ -11,7 +11,7 @@ from typing import Final
 from app.agents.loader import Profiles
 from app.capacity import Capacity
 from app.dialects.native import Native
-from app.errors import ConfigurationError, StoreUnavailable
+from app.errors import ConfigurationError, StoreUnavailable, installs
 from app.hosting.ending import Stores
 from app.hosting.limits import RunLimits
 from app.hosting.recovery import recover
@@ -99,7 +99,7 @@ async def _ground(
         from app.runlog.redis.log import CLOSED_TTL, OPEN_TTL, RedisLog  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"RUNCAST_REDIS_URL needs {error.name}, which is not installed: pip install 'runcast[scale]'"
+            f"RUNCAST_REDIS_URL needs {error.name}, which is not installed: {installs('scale')}"
         ) from error
     # A run that waits for somebody's answer may say nothing for as long as it lasts.
     open_ttl = max(OPEN_TTL, settings.run_deadline + CLOSED_TTL if settings.run_deadline else _UNLIMITED)

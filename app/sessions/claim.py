@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import ConfigurationError
-from app.sessions.engine import shown
+from app.sessions.engine import driver, shown
 from app.sessions.postgresql import failures, open_alone
 
 log = structlog.get_logger()
@@ -38,9 +38,10 @@ async def claimed(url: str, *, patience: float = _PATIENCE, looks: float = _LOOK
         looks: seconds between looks at the connection.
 
     Raises:
-        ConfigurationError: another process stays, or the database can't be reached.
+        ConfigurationError: another process stays, the database can't be reached, or its driver is not installed.
     """
-    engine = await asyncio.to_thread(open_alone, url)
+    with driver():
+        engine = await asyncio.to_thread(open_alone, url)
     try:
         connection = await _first(engine, url, patience)
         left = asyncio.Event()

@@ -15,7 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, installs
 from app.sessions.postgresql import SCHEMES, open_for_migrations, open_postgresql
 
 Synchronous = Literal["normal", "full"]
@@ -42,7 +42,7 @@ def open_engine(url: str, *, synchronous: Synchronous = "normal", pool: int = 10
     """
     parsed = _parse(url)
     if parsed.drivername in SCHEMES:
-        with _driver():
+        with driver():
             return open_postgresql(url, pool, json_serializer=_dump)
     engine = create_async_engine(parsed, json_serializer=_dump, connect_args=_SQLITE_ARGUMENTS)
     _set_up_sqlite(engine.sync_engine, synchronous)
@@ -66,7 +66,7 @@ def transact(url: str, work: Callable[[Connection], None]) -> None:
     """
     parsed = _parse(url)
     if parsed.drivername in SCHEMES:
-        with _driver():
+        with driver():
             engine = open_for_migrations(url)
         asyncio.run(_transact(engine, work))
         return
@@ -110,12 +110,17 @@ def _parse(url: str) -> URL:
 
 
 @contextmanager
-def _driver() -> Iterator[None]:
+def driver() -> Iterator[None]:
+    """What uses PostgreSQL's driver, which is of an extra.
+
+    Raises:
+        ConfigurationError: it is not installed.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
         raise ConfigurationError(
-            f"PostgreSQL needs {error.name}, which is not installed: pip install 'runcast[scale]'"
+            f"RUNCAST_DATABASE_URL needs {error.name}, which is not installed: {installs('scale')}"
         ) from error
 
 

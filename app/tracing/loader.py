@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import structlog
 
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, installs
 from app.tracing.base import NO_TRACING, Tracing
 
 log = structlog.get_logger()
@@ -32,7 +32,7 @@ def tracing_of(environment: Mapping[str, str]) -> Tracing:
     if not names:
         return NO_TRACING
     if find_spec("opentelemetry") is None or find_spec("opentelemetry.sdk") is None:
-        log.warning("tracing.not_installed", hint="pip install 'runcast[otel]'; in a checkout, `make run EXTRA=otel`")
+        log.warning("tracing.not_installed", hint=installs("otel"))
         return NO_TRACING
     return _open_telemetry([_installed(name) for name in names])
 

@@ -82,7 +82,7 @@ def test_what_is_no_agent_is_a_configuration_error(modules, setting, said):
 @pytest.mark.parametrize("setting", ["pydantic-ai:openai:gpt-5-mini", "pydantic-ai:test"])
 def test_without_pydantic_ai_the_extra_is_named(monkeypatch, setting):
     without(monkeypatch, "pydantic_ai")
-    with pytest.raises(ConfigurationError, match=r'pip install "runcast\[agent\]"'):
+    with pytest.raises(ConfigurationError, match=r"pip install -e '\.\[agent\]', or make run EXTRA=agent"):
         load_agent(setting)
 
 
@@ -104,7 +104,7 @@ def test_without_a_providers_package_the_extra_is_named(monkeypatch):
         return real(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(ConfigurationError, match=r'pip install "runcast\[agent\]"'):
+    with pytest.raises(ConfigurationError, match=r"pip install -e '\.\[agent\]', or make run EXTRA=agent"):
         load_agent("pydantic-ai:anthropic:claude-x")
 
 

@@ -1,6 +1,7 @@
 """A database that only one process may use at a time."""
 
 import asyncio
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -31,6 +32,13 @@ async def test_a_second_process_is_refused_while_the_first_is_there(url: str) ->
         assert PASSWORD not in str(refused.value)
     async with claimed(url, patience=0):
         pass
+
+
+async def test_without_the_driver_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "asyncpg", None)
+    with pytest.raises(ConfigurationError, match=r"needs asyncpg, which is not installed: .*EXTRA=scale"):
+        async with claimed("postgresql://ann@127.0.0.1:1/x"):
+            pass
 
 
 async def test_a_successor_waits_for_its_predecessor_to_leave(url: str) -> None:

@@ -49,7 +49,7 @@ def test_without_the_extra_there_is_a_hint_and_no_failure(monkeypatch: pytest.Mo
         assert tracing_of(ENDPOINT) is NO_TRACING
 
     assert [line["event"] for line in said] == ["tracing.not_installed"]
-    assert "runcast[otel]" in said[0]["hint"]
+    assert "pip install -e '.[otel]'" in said[0]["hint"]
     assert "make run EXTRA=otel" in said[0]["hint"]
 
 

@@ -13,7 +13,7 @@ from pydantic_ai.providers import Provider, infer_provider_class
 from pydantic_ai.settings import ModelSettings
 
 from app.agents.profile_tables import ModelTable
-from app.errors import AgentError, ConfigurationError
+from app.errors import AgentError, ConfigurationError, installs
 
 RETRIES = 1
 """How often a provider's SDK repeats a refused or broken request, unless the settings say `max_retries`."""
@@ -55,8 +55,7 @@ def check(table: ModelTable) -> None:
     except ImportError as error:
         raise ConfigurationError(
             f"model {table.model!r}: the provider's package is missing: "
-            f'pip install "runcast[agent]", or "pydantic-ai-slim[{provider}]" for other providers; '
-            "in a checkout, `make run EXTRA=agent` does the first"
+            f"{installs('agent')}; for other providers, .venv/bin/python -m pip install 'pydantic-ai-slim[{provider}]'"
         ) from error
     for key, given in (("base_url", table.base_url), ("api_key", table.api_key_env)):
         if given is not None and key not in takes:
