@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import threading
@@ -23,6 +24,9 @@ from tests import frames
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("no-sandbox", "disable-gpu", "disable-background-networking", "disable-component-update", "disable-sync")
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""What a client otherwise makes anew for every request, and takes ten times as long for as for asking."""
+
 LISTENING = re.compile(r"Runcast is listening on (http://127\.0\.0\.1:\d+)")
 
 
@@ -58,14 +62,20 @@ class Api:
     base: str
 
     def get(self, path: str, **params: Any) -> Any:
-        answer = httpx.get(f"{self.base}{path}", params=params, timeout=40).raise_for_status()
-        return answer.json()
+        answer = httpx.get(f"{self.base}{path}", params=params, timeout=40, verify=NO_TLS)
+        return answer.raise_for_status().json()
+
+    def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        return httpx.post(f"{self.base}{path}", json=body or {}, verify=NO_TLS).raise_for_status().json()
 
     def start(self, content: str) -> str:
         """A run in a new session: the path of the run."""
-        session = httpx.post(f"{self.base}/sessions", json={}).raise_for_status().json()["id"]
-        run = httpx.post(f"{self.base}/sessions/{session}/runs", json={"content": content}).raise_for_status().json()
+        session = self.post("/sessions")["id"]
+        run = self.post(f"/sessions/{session}/runs", {"content": content})
         return f"/sessions/{session}/runs/{run['id']}"
+
+    def cancel(self, run: str) -> None:
+        self.post(f"{run}/cancel")
 
     def log(self, run: str) -> list[dict[str, Any]]:
         """The whole log of a run that ended or is about to."""
@@ -85,11 +95,13 @@ class Api:
         return [event for run in runs for event in self.log(f"/sessions/{session}/runs/{run['id']}")]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A server that all files share: what others left there is there."""
     folder = tmp_path_factory.mktemp("server")
     env = {name: value for name, value in os.environ.items() if not name.startswith("RUNCAST_")}
-    env |= {"RUNCAST_DATA_DIR": str(folder), "RUNCAST_AGENT": "demo", "PYTHONUNBUFFERED": "1"}
+    env |= {"RUNCAST_DATA_DIR": str(folder), "RUNCAST_AGENT": "demo", "RUNCAST_DRAIN_TIMEOUT": "0"}
+    env |= {"PYTHONUNBUFFERED": "1"}
     command = [sys.executable, "-m", "app", "serve", "--host", "127.0.0.1", "--port", "0"]
     with (
         (folder / "errors.txt").open("w") as errors,
@@ -108,12 +120,20 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
             drain.join()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+@contextlib.contextmanager
+def chromium() -> Iterator[Browser]:
+    """A Chromium. While it is there, its event loop keeps the thread from running another."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[f"--{flag}" for flag in FLAGS])
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """A Chromium that all files share."""
+    with chromium() as browser:
+        yield browser
 
 
 @define

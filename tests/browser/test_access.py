@@ -57,7 +57,7 @@ def test_the_client_is_let_in(guarded, open_tab, by, transport):
 def test_an_event_source_is_let_in_by_a_ticket(guarded, open_tab):
     tab = open_tab(f"{guarded.url}/client.js")
     got = tab.page.evaluate(EVENT_SOURCE, [ADA.key, "/quiet /length 5 /rate 0"])
-    assert got[0] == "stream_start"
+    assert "stream_start" in got[:2]  # before or after it has caught up
     assert got.count("stream_end") == 1
 
 

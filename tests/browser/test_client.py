@@ -27,7 +27,7 @@ def ids(run):
 
 
 def test_eight_tabs_of_mixed_transports_with_four_forced_drops_each_all_get_the_log(api, context, merge):
-    run = api.start("/length 500 /rate 80 Hello")
+    run = api.start("/length 5000 /rate 80 Hello")
     session, _ = ids(run)
     with plugged(api.base) as (cable, do):
         tabs = [Bare.opened(context, cable.url).follow(session, transport=transport) for transport in MIXED]
@@ -36,6 +36,9 @@ def test_eight_tabs_of_mixed_transports_with_four_forced_drops_each_all_get_the_
                 tab.until("opens", drop)
                 tab.until("passed", 30 * drop)
             do(cable.cut)
+        for tab in tabs:
+            tab.until("opens", 5)
+        api.cancel(run)
         for tab in tabs:
             tab.until("ended")
     log = merge(api.log(run))
@@ -49,8 +52,7 @@ def test_eight_tabs_of_mixed_transports_with_four_forced_drops_each_all_get_the_
 def test_where_a_proxy_blocks_websockets_the_client_is_on_sse_within_five_seconds_and_loses_nothing(
     api, context, merge, trouble
 ):
-    takes_notice = trouble in {"refuses", "resets"}
-    run = api.start(f"/length 160 /rate {80 if takes_notice else 30} Hello")  # goes on while the client finds out
+    run = api.start("/length 5000 /rate 50 Hello")
     session, _ = ids(run)
     with plugged(api.base) as (cable, do):
         cable.on_websocket = trouble
@@ -59,19 +61,23 @@ def test_where_a_proxy_blocks_websockets_the_client_is_on_sse_within_five_second
         on_sse = next(state for state in tab.states if state["state"] == "open" and state["transport"] == "sse")
         assert on_sse["at"] < 5_000
         do(cable.cut)
+        tab.until("opens", 2)
+        api.cancel(run)
         tab.until("ended")
     assert merge(tab.got) == merge(api.log(run))
     assert tab.transports[-1] == "sse"
 
 
 def test_a_laptop_that_comes_to_a_network_without_websockets_goes_on(api, context, merge):
-    run = api.start("/length 200 /rate 60 Hello")
+    run = api.start("/length 5000 /rate 60 Hello")
     session, _ = ids(run)
     with plugged(api.base) as (cable, do):
         tab = Bare.opened(context, cable.url).follow(session)
         tab.until("passed", 10)
         cable.on_websocket = "refuses"
         do(cable.cut)
+        tab.until("opens", 2)
+        api.cancel(run)
         tab.until("ended")
     assert merge(tab.got) == merge(api.log(run))
     assert (tab.transports[0], tab.transports[-1]) == ("websocket", "sse")
@@ -80,13 +86,15 @@ def test_a_laptop_that_comes_to_a_network_without_websockets_goes_on(api, contex
 @pytest.mark.parametrize("transport", ["websocket", "sse", "eventsource"])
 def test_dropping_at_every_turn_is_exact(api, context, merge, transport):
     """As in the playground, but asked of the client: after each drop it begins where it was, not where the page is."""
-    run = api.start("/length 300 /rate 100 Hello")
+    run = api.start("/length 5000 /rate 100 Hello")
     session, _ = ids(run)
     tab = Bare.opened(context, api.base).follow(session, transport=transport)
     for drop in range(5):
         tab.until("opens", drop + 1)
         tab.until("passed", 40 * drop)
         tab.drop()
+    tab.until("opens", 6)
+    api.cancel(run)
     tab.until("ended")
     assert merge(tab.got) == merge(api.log(run))
 
@@ -116,7 +124,7 @@ REMEMBER = """async ([id]) => {
 
 
 def test_a_page_that_remembers_goes_on_where_it_was_when_it_is_loaded_again(api, context: BrowserContext, merge):
-    run = api.start("/length 300 /rate 80 Hello")
+    run = api.start("/length 5000 /rate 80 Hello")
     session, _ = ids(run)
     page = context.new_page()
     page.goto(f"{api.base}/client.js")
@@ -130,6 +138,7 @@ def test_a_page_that_remembers_goes_on_where_it_was_when_it_is_loaded_again(api,
             received,
         )
         page.reload()
+    api.cancel(run)
     page.evaluate(REMEMBER, [session])
     assert merge(page.evaluate("JSON.parse(sessionStorage.had)")) == merge(api.log(run))
 

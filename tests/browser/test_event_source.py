@@ -43,11 +43,13 @@ def test_event_source_gets_a_run_once_and_stops_by_itself(api, open_tab, merge):
 
 def test_event_source_resumes_by_itself_where_the_network_cut_it(api, open_tab, cable, merge):
     tab = open_tab(f"{cable.base}/")
-    run = api.start("/length 200 /rate 50 Hello")
+    run = api.start("/length 5000 /rate 50 Hello")
     tab.page.evaluate(LISTEN, f"{cable.base}{run}/events")
     for opens_and_messages in ([1, 10], [2, 60]):
         tab.page.evaluate(UNTIL, opens_and_messages)
         cable.cut()
+    tab.page.evaluate(UNTIL, [3, 80])
+    api.cancel(run)
     tab.page.evaluate(UNTIL, CLOSED)
     assert merge(tab.page.evaluate("seen")) == merge(api.log(run))
     assert tab.page.evaluate("opened") == 3

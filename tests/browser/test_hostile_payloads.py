@@ -126,8 +126,7 @@ def test_the_playground_shows_whatever_an_agent_says_as_text(api, open_tab):
     tab = open_tab(f"{api.base}/?session={run.split('/')[2]}")
     tab.has_checked(1)
     tab.is_exact(api)
-    for details in tab.page.locator("#chat details").all():
-        details.evaluate("details => details.open = true")
+    tab.page.locator("#chat details").evaluate_all("all => all.forEach(details => (details.open = true))")
     assert tab.page.locator("#chat :is(img, script, iframe, object, svg, link, style)").count() == 0
     assert tab.page.locator("#chat [onerror], #chat [onload], #chat [onclick], #chat [style]").count() == 0
     hrefs = tab.page.locator("#chat a").evaluate_all("all => all.map(one => one.protocol)")

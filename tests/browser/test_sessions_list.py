@@ -36,16 +36,22 @@ def test_sessions_are_gone_to_named_and_deleted_and_the_address_follows(api, ope
     expect(entry).to_have_count(0)
     expect(tab.page.locator("#welcome")).to_be_visible()
     assert tab.session == ""
-    assert [found["id"] for found in api.get("/sessions")["items"]] == [first]
+    there = [found["id"] for found in api.get("/sessions")["items"]]
+    assert first in there
+    assert second not in there
 
 
 def test_more_sessions_than_a_page_holds_are_all_reached(api, open_tab):
-    made = [api.start(QUICK).split("/")[2] for _ in range(35)]
+    made = [api.post("/sessions", {"title": f"session {number}"})["id"] for number in range(35)]
     tab = open_tab()
     entries = tab.page.locator("#sessions li")
     expect(entries).to_have_count(30)
-    tab.page.get_by_role("button", name="Earlier ones").click()
-    expect(entries.nth(34)).to_be_attached()
+    earlier = tab.page.get_by_role("button", name="Earlier ones")
+    shown = 30
+    while earlier.count():
+        earlier.click()
+        expect(entries.nth(shown)).to_be_attached()
+        shown = entries.count()
     there = entries.locator("a").evaluate_all("all => all.map(one => new URL(one.href).searchParams.get('session'))")
     assert there[:35] == made[::-1]
-    expect(tab.page.get_by_role("button", name="Earlier ones")).to_have_count(0)
+    assert len(there) == len(set(there))

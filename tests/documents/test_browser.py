@@ -11,11 +11,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import CHROMIUM, browser
+from tests.browser.conftest import CHROMIUM
 from tests.documents.pages import Block
 from tests.gateway import Gateway
-
-__all__ = ["browser"]
 
 PAGE = "docs/how-to/browser.md"
 ROOT = Path(__file__).parents[2]

@@ -6,12 +6,10 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Route
 
-from tests.browser.conftest import CHROMIUM, browser
+from tests.browser.conftest import CHROMIUM
 from tests.callers import ADA
 from tests.documents.pages import Block
 from tests.gateway import Gateway
-
-__all__ = ["browser"]
 
 pytestmark = [
     pytest.mark.browser,
