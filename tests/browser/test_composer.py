@@ -53,9 +53,29 @@ def test_messages_wait_are_taken_back_and_interrupt(api, open_tab):
     assert tab.complaints == []
 
 
+def test_what_is_sent_while_away_waits_in_sight_and_is_answered_after_resuming(api, open_tab):
+    tab = open_tab()
+    tab.send(f"{QUICK} one")
+    tab.has_checked(1)
+    tab.page.click("#drop")
+    waiting = tab.page.locator("article.waiting")
+    for number, words in enumerate(("two", "three"), 1):
+        tab.send(f"{QUICK} {words}")
+        expect(waiting).to_have_count(number)
+        expect(waiting.last).to_contain_text(f"{words}Sent; shown when you resume.")
+    expect(tab.page.locator("#content")).to_have_value("")
+    tab.page.click("#resume")
+    tab.has_checked(3)
+    expect(waiting).to_have_count(0)
+    expect(tab.page.locator("article .user")).to_have_text([f"{QUICK} {words}" for words in ("one", "two", "three")])
+    tab.is_exact(api)
+    assert tab.complaints == []
+
+
 def test_an_answer_goes_with_a_comment(open_tab):
     tab = open_tab()
     tab.send("/approve /quiet /length 5 /rate 500")
+    expect(tab.page.locator("details.tool[data-status=waiting]")).to_have_count(1)
     tab.page.fill(".approval input", "they are old")
     tab.page.get_by_role("button", name="Refuse").click()
     expect(tab.page.locator(".approval .note")).to_have_text("Refused: they are old")

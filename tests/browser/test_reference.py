@@ -14,6 +14,7 @@ from tests.callers import ADA
 from tests.gateway import Gateway
 
 OPENAPI = Path(__file__).parents[2] / "openapi"
+FOR_MACHINES = ("openapi.json", "asyncapi.json", "messages.json")
 CHANNEL = json.loads((OPENAPI / "asyncapi.json").read_text(encoding="utf-8"))["channels"]["session"]
 
 
@@ -71,7 +72,7 @@ def test_the_contents_lead_to_every_page_and_every_contract(read: Any, address: 
         answer = page.request.get(page.evaluate("href => new URL(href, location).href", link))
         assert answer.ok, link
     ends = {(link or "").rpartition("/")[2] for link in links}
-    assert ends == {"openapi", "asyncapi", "", "openapi.json", "asyncapi.json", "messages.json"}
+    assert ends == {"openapi", "asyncapi", "messages", "runs", "", *FOR_MACHINES}
 
 
 def test_operations_are_listed_and_tried_with_a_token(read: Any, gateway: Gateway) -> None:
@@ -92,11 +93,17 @@ def test_operations_are_listed_and_tried_with_a_token(read: Any, gateway: Gatewa
     expect(answer).to_contain_text('"name": "default"')
 
 
-def test_every_message_is_on_the_page_with_its_fields_and_an_example(read: Any, gateway: Gateway) -> None:
-    page = read("/schema/asyncapi#ack")
+def test_the_websocket_is_named_by_its_address(read: Any, gateway: Gateway) -> None:
+    page = read("/schema/asyncapi")
     expect(page.locator("#address")).to_have_text(
         f"{gateway.url.replace('http', 'ws', 1)}/ws/sessions/{{session_id}}", timeout=10_000
     )
+
+
+@pytest.mark.parametrize("path", ["/schema/asyncapi", "/schema/messages"])
+def test_every_message_is_on_the_page_with_its_fields_and_an_example(read: Any, path: str) -> None:
+    page = read(f"{path}#ack")
+    expect(page.locator("#ack")).to_be_visible(timeout=10_000)
     shown = page.locator("article").evaluate_all("all => all.map(each => each.id)")
 
     assert set(CHANNEL["messages"]) <= set(shown)
@@ -110,7 +117,7 @@ def test_every_message_is_on_the_page_with_its_fields_and_an_example(read: Any, 
     expect(page.locator("#ack")).to_be_in_viewport()
 
 
-@pytest.mark.parametrize("path", ["/schema/", "/schema/openapi", "/schema/asyncapi"])
+@pytest.mark.parametrize("path", ["/schema/", "/schema/openapi", "/schema/asyncapi", "/schema/messages"])
 def test_a_page_is_as_light_or_dark_as_the_system(read: Any, path: str) -> None:
     colours = []
     for scheme in ("light", "dark"):

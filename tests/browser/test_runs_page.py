@@ -25,6 +25,7 @@ def test_a_run_is_seen_live_with_its_viewers_and_how_it_ended(api, open_tab):
     viewer = open_tab(f"{api.base}/?session={session}")
     expect(found.locator("[data-column=viewers]")).to_have_text("1 websocket", timeout=15_000)
     expect(found.locator("[data-column=lag]")).to_have_text("0")
+    expect(tab.page.locator("#summary")).to_contain_text(re.compile(r"running, 1 viewer in"))
 
     quiet = api.start("/quiet /rate 0.01").rpartition("/")[2]
     expect(tab.page.locator("tbody tr").first).to_have_attribute("data-run", quiet, timeout=15_000)
@@ -48,6 +49,9 @@ def test_both_pages_ask_for_their_tokens_and_work_under_a_base_path(tmp_path, op
     try:
         url = gateway.start().url
         chat = open_tab(url)
+        expect(chat.page.locator("#access")).to_be_visible()
+        for other in ("#new", "#sessions", "#chat", "#composer", "#wire"):
+            expect(chat.page.locator(other)).to_be_hidden()
         chat.page.fill("#token", ADA.key)
         chat.page.click("#access button")
         expect(chat.page.locator("#access")).to_be_hidden()
@@ -57,13 +61,16 @@ def test_both_pages_ask_for_their_tokens_and_work_under_a_base_path(tmp_path, op
 
         runs = open_tab(f"{url}/runs")
         expect(runs.page.locator("#notice")).to_contain_text("token of /metrics")
+        expect(runs.page.locator("table")).to_be_hidden()
         for token, said in ((ADA.key, "not the token"), (TOKEN, "")):
             runs.page.fill("#token", token)
             runs.page.click("#access button")
             expect(runs.page.locator("#notice")).to_contain_text(said)
         expect(runs.page.locator("tbody tr")).to_have_count(1)
         expect(runs.page.locator("tbody")).to_contain_text(re.compile("completed.*ada", re.DOTALL))
-        runs.page.click("h1 a")
+        runs.page.get_by_role("link", name="Playground").click()
         runs.page.wait_for_url(f"{url}/")
+        chat.page.get_by_role("link", name="All runs").first.click()
+        chat.page.wait_for_url(f"{url}/runs")
     finally:
         gateway.close()

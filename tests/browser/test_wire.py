@@ -10,6 +10,7 @@ from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import expect
 
 from tests.browser.conftest import Api
+from tests.browser.test_composer import PNG
 from tests.cable import Cable
 from tests.callers import ADA, guarded
 from tests.gateway import Gateway
@@ -56,7 +57,7 @@ def test_a_delayed_network_changes_nothing_but_the_time_even_when_it_is_left_and
     tab.page.select_option("#latency", "500")
     tab.send("/length 200 /rate 100 Hello")
     for received, act in (
-        (10, lambda: tab.page.click("#glitch")),
+        (10, lambda: (tab.page.click("#glitch"), tab.state_is("waiting"))),
         (40, lambda: tab.page.select_option("#transport", "sse")),
         (80, lambda: (tab.page.click("#drop"), tab.page.click("#resume"))),
         (120, lambda: tab.page.select_option("#latency", "0")),
@@ -114,11 +115,11 @@ def test_the_inspector_can_be_paused(open_tab):
     expect(tab.page.locator(".frame")).to_have_count(2)
 
 
-def copied(tab, what: str, language: str) -> str:
+def copied(tab, what: str, language: str, but: str = "") -> str:
     tab.page.get_by_label("What to copy").select_option(label=what)
     tab.page.get_by_role("button", name=language, exact=True).click()
     expect(tab.page.locator("#snippet")).to_contain_text("é" if what == "Start a run" else "after")
-    expect(tab.page.locator("#copying [role=status]")).to_have_text(f"Copied as {language}:")
+    expect(tab.page.locator("#copying [role=status]")).to_have_text(f"Copied as {language}{but}:")
     return str(tab.page.locator("#snippet").text_content())
 
 
@@ -130,17 +131,20 @@ def started(tab, text: str, language: str) -> None:
     command = ["sh", "-c", text] if language == "curl" else [sys.executable, "-c", text]
     env = {**os.environ, "RUNCAST_TOKEN": ADA.key}
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True, env=env)
-    assert '"id"' in done.stdout or "'id'" in done.stdout
+    assert "run_" in done.stdout
 
 
 @pytest.mark.parametrize("language", ["curl", "Python", "JavaScript"])
 def test_a_copied_start_starts_the_same_run_and_a_copied_follower_goes_on_from_here(api, open_tab, language):
     tab = open_tab(permissions=["clipboard-read", "clipboard-write"])
     said = '/quiet /length 5 /rate 500 it\'s "quoted" \\ $HOME é'
+    for name, media_type, content in (("note.txt", "text/plain", b"a note"), ("dot.png", "image/png", PNG)):
+        tab.page.set_input_files("#picker", {"name": name, "mimeType": media_type, "buffer": content})
+    expect(tab.page.locator("#attached li[aria-busy=false]")).to_have_count(2)
     tab.send(said)
     tab.has_checked(1)
     follow = copied(tab, "Follow from here", language)
-    start = copied(tab, "Start a run", language)
+    start = copied(tab, "Start a run", language, ", without its image")
     assert tab.page.evaluate("navigator.clipboard.readText()") == start
 
     if language == "JavaScript":
@@ -162,9 +166,22 @@ def test_a_copied_start_starts_the_same_run_and_a_copied_follower_goes_on_from_h
                 if "stream_end" in line:
                     break
             process.kill()
-    assert api.get(f"/sessions/{tab.session}/messages")["items"][2]["content"] == said
+    again = api.get(f"/sessions/{tab.session}/messages")["items"][2]
+    assert (again["content"], [file["name"] for file in again["files"]]) == (said, ["note.txt"])
     assert any("stream_start" in line for line in lines)
     assert not any(re.search(r"\b1-\d", line) for line in lines if "stream" in line)
+
+
+def test_a_copied_program_says_why_its_start_was_refused(open_tab):
+    tab = open_tab(permissions=["clipboard-read", "clipboard-write"])
+    tab.send("/quiet /length 5000 /rate 50")
+    tab.has_received(5)
+    tab.page.fill("#content", "é")
+    command = [sys.executable, "-c", copied(tab, "Start a run", "Python")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    tab.page.click("#stop")
+    assert re.fullmatch(r"run \w+ is in progress \(run_active\)\n", done.stderr), done.stderr
+    assert done.returncode == 1
 
 
 def test_what_is_copied_says_where_a_token_goes_and_holds_none(guarded, open_tab):

@@ -86,3 +86,36 @@ test("the last frames are kept, and counted are all", () => {
   for (let number = 0; number < 100; number++) frames.add({ direction: "in", via: "sse", text: "x".repeat(500_000) });
   assert.ok(frames.kept.reduce((sum, { text }) => sum + text.length, 0) <= 16 * 1024 * 1024);
 });
+
+test("a run that this page has started waits from its answer to its beginning, whichever comes first", () => {
+  const conversation = told(begin("a"));
+  conversation.expect("a");
+  assert.equal(conversation.waiting.size, 0);
+  conversation.expect("b");
+  assert.deepEqual(conversation.waiting.get("b"), { run: "b", ahead: 0 });
+  conversation.show({ type: "run_queued", run_id: "b", number: 2, ahead: 1 });
+  conversation.expect("b");
+  assert.equal(conversation.waiting.get("b").ahead, 1);
+  conversation.show(begin("b", "2-1"));
+  assert.equal(conversation.waiting.size, 0);
+});
+
+test("a call stands still from the question about it to the answer", () => {
+  const call = { call_id: "c", tool: "look", args: {} };
+  const conversation = told(
+    begin("r"),
+    { type: "tool_started", id: "1-2", ...call, is_subagent: false },
+    { type: "approval_requested", id: "1-3", ...call },
+  );
+  const [tool] = conversation.turns[0].parts;
+  assert.equal(tool.status, "waiting");
+  conversation.show({ type: "approval_resolved", id: "1-4", call_id: "c", approved: true });
+  assert.equal(tool.status, "running");
+});
+
+test("what an answer over HTTP is called is no position", () => {
+  const frames = new Frames();
+  frames.add({ direction: "in", via: "http", type: "POST runs: 202", text: '{"id": "run_1"}' });
+  frames.add({ direction: "in", via: "websocket", text: '{"type": "pong", "id": "1-2"}' });
+  assert.deepEqual(frames.kept.map(({ id }) => id), [undefined, "1-2"]);
+});

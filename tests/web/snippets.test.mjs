@@ -4,7 +4,7 @@ import test from "node:test";
 
 import { snippets } from "../../app/web/playground/snippets.js";
 
-const place = { base: "http://runcast.test/", session: "s", after: "1-2", content: "Hello", guarded: false };
+const place = { base: "http://runcast.test/", session: "s", after: "1-2", content: "Hello", files: ["file_1"], guarded: false };
 const all = (given) => Object.values(snippets).flatMap((language) => Object.values(language).map((write) => write(given)));
 
 test("every snippet names the session, and where a token is to come from if one is needed", () => {

@@ -87,20 +87,26 @@ function Filters() {
   </fieldset>`;
 }
 
+const counted = (count, what) => `${count} ${what}${count === 1 ? "" : "s"}`;
+
 function App() {
+  const locked = access.asking.value && !seen.value;
   const running = runs.value.filter(({ status }) => status === "running").length;
   const watching = runs.value.reduce((sum, run) => sum + viewers(run), 0);
   return html`<header>
       <h1><a href="."><img src="icon.svg" alt="" width="24" height="24" />Runcast</a></h1>
-      <p id="summary" class="quiet">${running} running, ${watching} viewers in what is shown</p>
+      <p id="summary" class="quiet" hidden=${locked}>
+        ${running} running, ${counted(watching, "viewer")} in what is shown
+      </p>
       <p class="quiet when">${seen.value ? `as of ${seen.value.toLocaleTimeString()}` : ""}</p>
+      <nav class="row quiet" aria-label="Pages"><a href=".">Playground</a> <a href="schema">Reference</a></nav>
     </header>
     <main>
       <h2 class="hidden">Runs</h2>
       <${Notice} access=${access} />
       <${TokenForm} access=${access} check=${look} hint="the token of /metrics" />
-      <${Filters} />
-      <div class="table" tabindex="0" role="region" aria-label="Runs">
+      ${!locked && html`<${Filters} />`}
+      <div class="table" tabindex="0" role="region" aria-label="Runs" hidden=${locked}>
         <table>
           <thead>
             <tr>

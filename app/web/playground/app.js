@@ -9,10 +9,12 @@ import { Composer, dropping, stop } from "./composer.js";
 import { Copying } from "./copying.js";
 import { html } from "../html.js";
 import { Inspector } from "./inspector.js";
-import { Shortcuts, useKeys } from "./keyboard.js";
+import { Help, Pages } from "./help.js";
+import { useKeys } from "./keyboard.js";
 import { Network, State } from "./network.js";
 import { current, loadSessions, Sessions } from "./sessions.js";
-import { access, begin, conversation, drawn, loadProfiles, profile, profiles, sessionId, show } from "./state.js";
+import { access, addressed, begin, conversation, drawn, loadProfiles, sessionId, show } from "./state.js";
+import { profile, profiles } from "./state.js";
 
 const narrow = matchMedia("(max-width: 1000px)");
 const sessionsOpen = signal(!narrow.matches);
@@ -27,19 +29,22 @@ async function load() {
 async function enter() {
   await load();
   if (sessionId.value) show(sessionId.value);
+  document.getElementById("content")?.focus();
 }
 
 function App() {
+  const locked = access.asking.value && !profiles.value.length; // nothing can be done without a token
   const field = useRef(null);
   const dialog = useRef(null);
   const focus = () => field.current?.focus();
+  const help = () => dialog.current.showModal();
   const make = () => access.attempt(begin).then(focus);
   useKeys({
     "/": focus,
     n: make,
     s: () => (sessionsOpen.value = !sessionsOpen.value),
     i: () => (wireOpen.value = !wireOpen.value),
-    "?": () => dialog.current.showModal(),
+    "?": help,
     Escape: stop,
   });
   const create = (event) => {
@@ -55,6 +60,7 @@ function App() {
         id="sessions-fold"
         type="button"
         class="plain"
+        hidden=${locked}
         aria-label="Sessions"
         aria-expanded=${String(sessionsOpen.value)}
         aria-controls="sessions-side"
@@ -62,9 +68,9 @@ function App() {
       >
         ☰
       </button>
-      <h1><img src="icon.svg" alt="" width="24" height="24" />Runcast</h1>
-      <${State} />
-      <form id="new" class="row" onSubmit=${create}>
+      <h1><img src="icon.svg" alt="" width="24" height="24" /><span>Runcast</span></h1>
+      ${!locked && html`<${State} />`}
+      <form id="new" class="row" hidden=${locked} onSubmit=${create}>
         <label class="quiet" for="profile">Agent</label>
         <select id="profile" value=${profile} onChange=${({ target }) => (profile.value = target.value)}>
           ${profiles.value.map(
@@ -76,6 +82,7 @@ function App() {
       <button
         id="fold"
         type="button"
+        hidden=${locked}
         aria-expanded=${String(wireOpen.value)}
         aria-controls="wire"
         onClick=${() => (wireOpen.value = !wireOpen.value)}
@@ -86,23 +93,28 @@ function App() {
         id="help"
         type="button"
         class="plain"
-        aria-label="Keyboard shortcuts"
-        onClick=${() => dialog.current.showModal()}
+        aria-label="Help"
+        title="Help"
+        onClick=${help}
       >
         ?
       </button>
     </header>
     <main ...${dropping}>
-      <div id="sessions-side" hidden=${!sessionsOpen.value}><${Sessions} chosen=${chosen} /></div>
-      <section id="talk" aria-label="Conversation">
-        <${Chat} focus=${focus} />
+      <div id="sessions-side" hidden=${locked || !sessionsOpen.value}>
+        <${Sessions} chosen=${chosen} />
+        <${Pages} />
+      </div>
+      <section id="talk" aria-label="Conversation" data-locked=${String(locked)}>
+        <${Chat} focus=${focus} hidden=${locked} />
+        ${locked && html`<h2 id="locked">This server asks who calls</h2>`}
         <${Notice} access=${access} />
         <${TokenForm} access=${access} check=${enter} hint="API key or JWT" />
-        <${Composer} field=${field} />
+        <${Composer} field=${field} hidden=${locked} />
       </section>
-      <div id="wire" hidden=${!wireOpen.value}><${Network} /><${Inspector} /><${Copying} /></div>
+      <div id="wire" hidden=${locked || !wireOpen.value}><${Network} /><${Inspector} /><${Copying} /></div>
     </main>
-    <${Shortcuts} dialog=${dialog} />`;
+    <${Help} dialog=${dialog} />`;
 }
 
 // The list follows what happens here: a session begins, is named by its first message, its run ends.
@@ -120,7 +132,7 @@ effect(() => {
 
 // Others may have begun some meanwhile.
 document.addEventListener("visibilitychange", () => document.hidden || loadSessions().catch(() => {}));
-window.addEventListener("popstate", () => show(new URL(location.href).searchParams.get("session")));
+window.addEventListener("popstate", () => show(addressed()));
 render(html`<${App} />`, document.body);
 access.attempt(loadProfiles);
 if (sessionId.value) show(sessionId.value);

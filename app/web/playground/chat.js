@@ -15,15 +15,19 @@ const EXAMPLES = [
   "/approve Clean up my notes",
 ];
 
-/** @param {{focus: () => void}} props puts the cursor into the message */
-export function Chat({ focus }) {
+/** @param {{focus: () => void, hidden: boolean}} props `focus` puts the cursor into the message */
+export function Chat({ focus, hidden }) {
   const box = useRef(null);
   const content = useRef(null);
   useLayoutEffect(() => stick(box.current, content.current), []);
   drawn.conversation.value; // read, so that this is drawn anew
   const running = Boolean(conversation.active);
+  const { turns, waiting, whole } = conversation;
+  const away = !connection.following.value;
+  const empty = !sessionId.value || (whole && !turns.length && !waiting.size);
   return html`<div
     id="chat"
+    hidden=${hidden}
     role="log"
     tabindex="0"
     aria-label="Messages"
@@ -32,13 +36,13 @@ export function Chat({ focus }) {
     ref=${box}
   >
     <div class="turns" ref=${content}>
-      ${!sessionId.value && html`<${Welcome} focus=${focus} />`}
-      ${conversation.turns.map((turn) =>
+      ${empty && html`<${Welcome} focus=${focus} />`}
+      ${turns.map((turn) =>
         turn.kind === "gap"
           ? html`<${Gap} key=${turn.key} gap=${turn} />`
           : html`<${Turn} key=${turn.run} turn=${turn} />`,
       )}
-      ${[...conversation.waiting.values()].map((run) => html`<${Waiting} key=${run.run} run=${run} />`)}
+      ${[...waiting.values()].map((run) => html`<${Waiting} key=${run.run} run=${run} away=${away} />`)}
     </div>
   </div>`;
 }
@@ -51,8 +55,8 @@ function Welcome({ focus }) {
   return html`<div id="welcome">
     <h2>Talk to an agent, lose nothing</h2>
     <p>
-      Send a message, then close this tab, drop the connection or open the same address elsewhere: everything is still
-      there.
+      Send a message, then close this tab, press Cut or Stay away in the inspector, or open the same address elsewhere:
+      everything is still there.
     </p>
     <p class="row" id="examples">
       ${EXAMPLES.map((text) => html`<button key=${text} type="button" onClick=${take}>${text}</button>`)}
@@ -92,7 +96,7 @@ function Gap({ gap: { requested, earliest } }) {
   </p>`;
 }
 
-function Waiting({ run: { run, number, ahead } }) {
+function Waiting({ run: { run, number, ahead }, away }) {
   useEffect(() => {
     const timer = setTimeout(() => sent.has(run) || readWaiting().catch(() => {}), OWN);
     return () => clearTimeout(timer);
@@ -101,12 +105,21 @@ function Waiting({ run: { run, number, ahead } }) {
     await connection.session.cancel(run);
     conversation.forget(run);
   };
+  const { input, images = [] } = sent.get(run) ?? {};
   const behind = ahead === 1 ? "the run before it" : `${ahead} runs`;
   return html`<article class="waiting" data-run=${run}>
-    <p class="user">${sent.get(run)?.content ?? `Run ${number}`}</p>
-    <p class="note row">
-      Waits for ${behind} to end.
-      <button type="button" onClick=${() => access.attempt(drop)}>Don’t run it</button>
-    </p>
+    <div class="user">
+      ${input?.content ?? `Run ${number}`}
+      ${input && html`<${Attached} input=${input} images=${images} />`}
+    </div>
+    ${
+      away
+        ? html`<p class="note">Sent; shown when you resume.</p>`
+        : ahead > 0 &&
+          html`<p class="note row">
+            Waits for ${behind} to end.
+            <button type="button" onClick=${() => access.attempt(drop)}>Don’t run it</button>
+          </p>`
+    }
   </article>`;
 }

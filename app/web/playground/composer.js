@@ -16,8 +16,11 @@ async function send(onConflict) {
   try {
     if (!sessionId.value) await begin();
     const { images, files } = carried();
+    const input = { content, images: 0, files: attached.value.filter(({ id }) => id).map(({ id, name }) => ({ id, name })) };
+    const there = conversation;
     const run = await connection.session.send(content, { images, files, onConflict });
-    sent.set(run, { content, images: images ?? [] });
+    sent.set(run, { input, images: images ?? [] });
+    there.expect(run);
     drawn.conversation.value++;
     draft.value = "";
     attached.value = [];
@@ -30,8 +33,8 @@ async function send(onConflict) {
 export const stop = () =>
   conversation.active && access.attempt(() => connection.session.cancel(conversation.active?.run));
 
-/** @param {{field: import("preact").RefObject<HTMLTextAreaElement>}} props the text area, for who puts the cursor there */
-export function Composer({ field }) {
+/** @param {{field: import("preact").RefObject<HTMLTextAreaElement>, hidden: boolean}} props `field` is the text area */
+export function Composer({ field, hidden }) {
   const picker = useRef(null);
   drawn.conversation.value; // read, so that this is drawn anew
   const running = Boolean(conversation.active);
@@ -55,6 +58,7 @@ export function Composer({ field }) {
   };
   return html`<form
     id="composer"
+    hidden=${hidden}
     onSubmit=${(event) => {
       event.preventDefault();
       submit("queue");

@@ -4,8 +4,9 @@ import { Turn } from "./turn.js";
 
 export class Conversation {
   /** @type {(Turn | {kind: "gap", key: string, requested: string, earliest: string})[]} */ turns = [];
-  /** @type {Map<string, {run: string, number: number, ahead: number}>} */ waiting = new Map();
+  /** @type {Map<string, {run: string, number?: number, ahead: number}>} */ waiting = new Map();
   /** @type {Turn | null} */ active = null;
+  /** Whether everything was shown that there was when it was attached to. */ whole = false;
 
   /** @param {() => void} changed the list of turns, what waits, or what is active */
   constructor(changed) {
@@ -15,10 +16,23 @@ export class Conversation {
   /** @param {import("../client.js").Message} message */
   show(message) {
     if (message.type === "gap") this.#restart(message);
+    else if (message.type === "caught_up") this.#complete();
     else if (message.type === "run_queued") this.#wait(message);
     else if (!message.id) return;
     else if (message.type === "stream_start") this.#begin(message);
     else this.#go(message);
+  }
+
+  /** @returns {Turn | undefined} the newest */
+  get last() {
+    return this.turns.findLast((turn) => turn instanceof Turn);
+  }
+
+  /** A run that this page has started, and has not been told of by a message yet: it is `ahead` of none that is known. */
+  expect(run) {
+    if (this.waiting.has(run) || this.turns.some((turn) => turn.run === run)) return;
+    this.waiting.set(run, { run, ahead: 0 });
+    this.changed();
   }
 
   /** A run that waited will not run. */
@@ -26,11 +40,16 @@ export class Conversation {
     if (this.waiting.delete(run)) this.changed();
   }
 
+  #complete() {
+    this.whole = true;
+    if (!this.turns.length) this.changed();
+  }
+
   #begin(message) {
     this.active = new Turn(message);
     this.turns.push(this.active);
     this.waiting.delete(message.run_id);
-    for (const each of this.waiting.values()) each.ahead = Math.max(1, each.ahead - 1);
+    for (const each of this.waiting.values()) each.ahead &&= Math.max(1, each.ahead - 1);
     this.changed();
   }
 

@@ -3,17 +3,29 @@
 import { signal } from "@preact/signals";
 import { html } from "../html.js";
 import { snippets } from "./snippets.js";
+import { attached } from "./attachments.js";
 import { access, connection, conversation, draft, drawn, sessionId } from "./state.js";
 
 const what = signal("follow");
-const copied = signal(/** @type {null | {language: string, text: string, kept: boolean}} */ (null));
+const copied = signal(/** @type {null | {language: string, text: string, kept: boolean, images: number}} */ (null));
+
+/** The message that a copied start says: what is being written, or else what was said last. */
+function meant() {
+  if (draft.value.trim()) {
+    const ids = attached.value.flatMap(({ id }) => id ?? []);
+    return { content: draft.value, files: ids, images: attached.value.filter(({ url }) => url).length };
+  }
+  const { content, files, images } = conversation.last?.input ?? { content: "Hello", files: [], images: 0 };
+  return { content, files: files.map(({ id }) => id), images };
+}
 
 async function copy(language) {
+  const { images, ...message } = meant();
   const place = {
     base: new URL(".", document.baseURI).href,
     session: sessionId.value ?? "",
     after: connection.after ?? "0",
-    content: draft.value || (conversation.turns.at(-1)?.input?.content ?? "Hello"),
+    ...message,
     guarded: Boolean(access.token),
   };
   const text = snippets[language][what.value](place);
@@ -21,8 +33,11 @@ async function copy(language) {
     () => Boolean(navigator.clipboard),
     () => false,
   );
-  copied.value = { language, text, kept };
+  copied.value = { language, text, kept, images: what.value === "start" ? images : 0 };
 }
+
+/** Images are too long for what people paste. */
+const left = (images) => (images ? `, without ${images === 1 ? "its image" : `its ${images} images`}` : "");
 
 export function Copying() {
   drawn.conversation.value; // read, so that this is drawn anew
@@ -49,7 +64,7 @@ export function Copying() {
     ${
       copied.value &&
       html`<p class="quiet" role="status">
-        ${copied.value.kept ? `Copied as ${copied.value.language}:` : "To copy by hand:"}
+        ${copied.value.kept ? `Copied as ${copied.value.language}` : "To copy by hand"}${left(copied.value.images)}:
       </p>
       <pre id="snippet" tabindex="0">${copied.value.text}</pre>`
     }

@@ -45,8 +45,8 @@ export class Frames {
       size,
       at,
       delay,
-      ...said,
       type: type ?? said.type,
+      id: via === "http" ? undefined : said.id, // an answer's is a run's or a file's: no position
     });
     if (this.kept.length > KEPT + SPARE) this.#drop(this.kept.length - KEPT);
     while (this.#characters > KEPT_CHARACTERS) this.#drop(Math.min(SPARE, this.kept.length - 1) || 1);

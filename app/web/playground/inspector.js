@@ -22,9 +22,12 @@ const fits = (frame, words) =>
 const sized = (bytes) => (bytes < 10_000 ? `${bytes} B` : `${Math.round(bytes / 1000)} kB`);
 const timed = (delay) => (delay < 10_000 ? `+${Math.round(delay)} ms` : `+${Math.round(delay / 1000)} s`);
 
+const IN_MESSAGES = /"(?:delta|content|tool|code|state)":"((?:[^"\\]|\\.){0,80})/;
+const IN_BODIES = /"(?:content|code|id)":"((?:[^"\\]|\\.){0,80})/;
+
 /** What a message says at a glance. */
-function gist({ text, type }) {
-  const found = /"(?:delta|content|tool|code|state)":"((?:[^"\\]|\\.){0,80})/.exec(text);
+function gist({ text, type, via }) {
+  const found = (via === "http" ? IN_BODIES : IN_MESSAGES).exec(text);
   return found?.[1] ?? (type ? "" : text.slice(0, 80));
 }
 

@@ -1,22 +1,33 @@
-/** What the keyboard does, and the dialog that says so. */
+/** What the keyboard does. */
 
 import { useEffect, useRef } from "preact/hooks";
-import { html } from "../html.js";
 
-const KEYS = [
-  ["Enter", "send; while a run is in progress, queue"],
-  ["Shift Enter", "a new line"],
-  ["Ctrl Enter", "interrupt the run, and go first"],
-  ["Escape", "stop the run"],
-  ["/", "to the message"],
-  ["n", "a new session"],
-  ["s", "the sessions"],
-  ["i", "the inspector"],
-  ["↑ ↓", "from frame to frame, in the inspector"],
-  ["?", "this list"],
-];
+/** For people: keys and what they do, by where they do it. */
+export const KEYS = {
+  "In the message": [
+    ["Enter", "send; while a run is in progress, queue"],
+    ["Shift Enter", "a new line"],
+    ["Ctrl Enter", "interrupt the run, and go first"],
+    ["?", "this list, as long as nothing is written"],
+  ],
+  "Outside of it": [
+    ["/", "to the message"],
+    ["n", "a new session"],
+    ["s", "the sessions"],
+    ["i", "the inspector"],
+    ["↑ ↓", "from frame to frame, in the inspector"],
+    ["?", "this list"],
+  ],
+  Everywhere: [["Escape", "stop the run"]],
+};
 
 const TYPED = "input, textarea, select";
+
+/** Whether a key goes into what somebody writes. */
+function isTyped({ key, target }) {
+  if (key === "Escape" || !target.closest?.(TYPED)) return false;
+  return key !== "?" || target.id !== "content" || target.value !== "";
+}
 
 /**
  * Listens for keys that are not typed into something.
@@ -35,7 +46,7 @@ export function useKeys(keys) {
         document.querySelector("dialog[open]")
       )
         return;
-      if (event.key !== "Escape" && event.target.closest?.(TYPED)) return;
+      if (isTyped(event)) return;
       const act = Object.hasOwn(latest.current, event.key) && latest.current[event.key];
       if (!act) return;
       event.preventDefault();
@@ -44,17 +55,4 @@ export function useKeys(keys) {
     document.addEventListener("keydown", pressed);
     return () => document.removeEventListener("keydown", pressed);
   }, []);
-}
-
-/** @param {{dialog: import("preact").RefObject<HTMLDialogElement>}} props */
-export function Shortcuts({ dialog }) {
-  return html`<dialog id="shortcuts" aria-labelledby="shortcuts-title" ref=${dialog}>
-    <form method="dialog">
-      <h2 id="shortcuts-title">Keyboard</h2>
-      <dl>
-        ${KEYS.map(([key, what]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${what}</dd></div>`)}
-      </dl>
-      <button autofocus>Close</button>
-    </form>
-  </dialog>`;
 }

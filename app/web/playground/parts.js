@@ -73,7 +73,7 @@ function Approval({ part: { call, tool, args, reason, answer } }) {
         ? html`<p class="note">${told}</p>`
         : html`<div class="choice row">
           <input ref=${comment} maxlength="2048" placeholder="Comment, if you like" aria-label="Comment" />
-          <button type="button" disabled=${busy} onClick=${() => decide(true)}>Allow</button>
+          <button type="button" class="primary" disabled=${busy} onClick=${() => decide(true)}>Allow</button>
           <button type="button" disabled=${busy} onClick=${() => decide(false)}>Refuse</button>
         </div>`
     }

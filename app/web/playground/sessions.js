@@ -11,11 +11,13 @@ const list = signal(
 );
 const next = signal(/** @type {string | null} */ (null));
 const doomed = signal("");
+const known = signal(false);
 
 /** Reads as much of the list again as is shown. */
 export async function loadSessions() {
   const limit = Math.min(100, Math.max(PAGE, list.value.length));
   const page = await request(`sessions?limit=${limit}`, access);
+  known.value = true;
   list.value = page.items;
   next.value = page.next;
 }
@@ -50,7 +52,7 @@ export function Sessions({ chosen }) {
     <ul>
       ${list.value.map((session) => html`<${Entry} key=${session.id} session=${session} leave=${leave} />`)}
     </ul>
-    ${list.value.length === 0 && html`<p class="quiet">None yet.</p>`}
+    ${known.value && list.value.length === 0 && html`<p class="quiet">None yet.</p>`}
     ${next.value && html`<button type="button" onClick=${() => access.attempt(loadMore)}>Earlier ones</button>`}
   </nav>`;
 }
@@ -63,6 +65,7 @@ function Entry({ session, leave }) {
   return html`<li>
     <a
       href="?session=${encodeURIComponent(id)}"
+      title=${name}
       aria-current=${mine ? "page" : undefined}
       onClick=${(event) => leave(event, id)}
     >

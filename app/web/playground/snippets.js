@@ -6,6 +6,7 @@
  * @property {string} session
  * @property {string} after  the position to go on from
  * @property {string} content  of the message to send
+ * @property {string[]} files  the ids of those that go with it
  * @property {boolean} guarded  the server asks for a token
  */
 
@@ -13,6 +14,7 @@ const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const literal = (value) => JSON.stringify(value);
 
 const path = ({ base, session }) => `${base}sessions/${encodeURIComponent(session)}`;
+const message = ({ content, files }) => ({ content, ...(files.length && { files }) });
 
 const curl = {
   start: (place) =>
@@ -20,7 +22,7 @@ const curl = {
       `curl -sS ${quoted(`${path(place)}/runs`)}`,
       ...(place.guarded ? ['-H "authorization: Bearer $RUNCAST_TOKEN"'] : []),
       "-H 'content-type: application/json'",
-      `-d ${quoted(literal({ content: place.content }))}`,
+      `-d ${quoted(literal(message(place)))}`,
     ].join(" \\\n  ") + "\n",
   follow: (place) =>
     [
@@ -29,47 +31,55 @@ const curl = {
     ].join(" \\\n  ") + "\n",
 };
 
-const pythonHeaders = (place) =>
-  place.guarded ? 'headers = {"authorization": f"Bearer {os.environ[\'RUNCAST_TOKEN\']}"}\n' : "";
-const passed = (place) => (place.guarded ? ", headers=headers" : "");
-const imported = (place, ...names) => [...names, ...(place.guarded ? ["import os"] : [])].sort().join("\n");
+/** A program with app.client, which comes with the package runcast. */
+const program = (place, names, body) => `import asyncio
+${place.guarded ? "import os\n" : ""}
+from app.client import ${names}
+
+
+async def main():
+${body}
+
+asyncio.run(main())
+`;
+const pythonToken = (place) => (place.guarded ? ', token=os.environ["RUNCAST_TOKEN"]' : "");
+const pythonPlace = (place) => `${literal(place.base)}, ${literal(place.session)}`;
 
 const python = {
-  start: (place) => `${imported(place)}${place.guarded ? "\n\n" : ""}import httpx
-
-${pythonHeaders(place)}url = ${literal(`${path(place)}/runs`)}
-answer = httpx.post(url, json={"content": ${literal(place.content)}}${passed(place)})
-answer.raise_for_status()
-print(answer.json())
+  start: (place) => {
+    const files = place.files.length ? `, files=${literal(place.files)}` : "";
+    return program(
+      place,
+      "Refused, connect",
+      `    async with connect(${pythonPlace(place)}${pythonToken(place)}) as session:
+        try:
+            print(await session.send(${literal(place.content)}${files}))
+        except Refused as refused:
+            raise SystemExit(f"{refused} ({refused.code})")
 `,
-  follow: (place) => `${imported(place, "import json")}
-
-import httpx
-from httpx_sse import connect_sse
-
-${pythonHeaders(place)}url = ${literal(`${path(place)}/events`)}
-with (
-    httpx.Client(timeout=60${passed(place)}) as client,
-    connect_sse(client, "GET", url, params={"after": ${literal(place.after)}}) as source,
-):
-    for event in source.iter_sse():
-        if not event.data:
-            continue
-        message = json.loads(event.data)
-        print(message.get("id"), message["type"], message.get("delta", ""), flush=True)
+    );
+  },
+  follow: (place) =>
+    program(
+      place,
+      "follow",
+      `    async for message in follow(${pythonPlace(place)}, after=${literal(place.after)}${pythonToken(place)}):
+        print(message, flush=True)
 `,
+    ),
 };
 
-const access = (place) => (place.guarded ? ', token: "YOUR TOKEN"' : "");
+const token = (place) => (place.guarded ? ', token: "YOUR TOKEN"' : "");
+const where = ({ base }) => `// Paste it into the console of a page of ${new URL(base).origin}, such as the playground's.\n`;
 
 const javascript = {
-  start: (place) => `const { connect } = await import(${literal(`${place.base}client.js`)});
-const session = connect(${literal(place.session)}, { base: ${literal(place.base)}, after: ${literal(place.after)}${access(place)} });
-console.log(await session.send(${literal(place.content)}));
+  start: (place) => `${where(place)}const { connect } = await import(${literal(`${place.base}client.js`)});
+const session = connect(${literal(place.session)}, { base: ${literal(place.base)}${token(place)} });
+console.log(await session.send(${literal(place.content)}${place.files.length ? `, { files: ${literal(place.files)} }` : ""}));
 session.close();
 `,
-  follow: (place) => `const { follow } = await import(${literal(`${place.base}client.js`)});
-const options = { base: ${literal(place.base)}, after: ${literal(place.after)}${access(place)} };
+  follow: (place) => `${where(place)}const { follow } = await import(${literal(`${place.base}client.js`)});
+const options = { base: ${literal(place.base)}, after: ${literal(place.after)}${token(place)} };
 for await (const message of follow(${literal(place.session)}, options)) {
   console.log(message.id, message.type, message.delta ?? "");
 }

@@ -11,7 +11,7 @@ import { Proof } from "./proof.js";
 import { tap } from "./tap.js";
 
 export const access = new Access("token");
-export const sessionId = signal(new URL(location.href).searchParams.get("session"));
+export const sessionId = signal(addressed());
 export const profiles = signal(/** @type {{name: string, description: string}[]} */ ([]));
 export const profile = signal("");
 export const draft = signal("");
@@ -22,8 +22,8 @@ const redraw = Object.fromEntries(Object.entries(drawn).map(([name, count]) => [
 const ask = (name) => () => painter.ask(redraw[name]);
 
 export const frames = new Frames();
-/** What this page has sent, by run: the messages of others come with a count of their images only. */
-export const sent = /** @type {Map<string, {content: string, images: string[]}>} */ (new Map());
+/** What is said in runs that have not begun, and the images that this page has sent: messages come with their count only. */
+export const sent = /** @type {Map<string, {input: import("./turn.js").Input, images: string[]}>} */ (new Map());
 export let conversation = new Conversation(ask("conversation"));
 export let proof = new Proof(readLog, ask("proof"));
 
@@ -57,11 +57,23 @@ export async function readWaiting() {
   for (let cursor = ""; cursor !== null;) {
     const page = await request(`sessions/${encodeURIComponent(id)}/messages?limit=200${cursor}`, access);
     if (mine !== conversation) return;
-    for (const { role, run_id, content } of page.items)
-      if (role === "user" && mine.waiting.has(run_id) && !sent.has(run_id)) sent.set(run_id, { content, images: [] });
+    for (const { role, run_id, ...input } of page.items)
+      if (role === "user" && mine.waiting.has(run_id) && !sent.has(run_id)) sent.set(run_id, { input, images: [] });
     cursor = page.next && `&cursor=${encodeURIComponent(page.next)}`;
   }
   ask("conversation")();
+}
+
+/** The session that the address names: as `?session=`, which one behind a `#` becomes. */
+export function addressed() {
+  const { searchParams, hash } = new URL(location.href);
+  const behind = new URLSearchParams(hash.slice(1).replace(/^(session=)?/, "session=")).get("session");
+  if (behind) history.replaceState(null, "", addressOf(behind));
+  return behind || searchParams.get("session");
+}
+
+function addressOf(id) {
+  return id ? `?session=${encodeURIComponent(id)}` : location.pathname;
 }
 
 /** Shows a session from its beginning, or none. */
@@ -80,7 +92,7 @@ export function show(id) {
 
 /** Shows a session, and puts it into the address. */
 export function go(id) {
-  history.pushState(null, "", id ? `?session=${encodeURIComponent(id)}` : location.pathname);
+  history.pushState(null, "", addressOf(id));
   show(id);
 }
 

@@ -1,5 +1,7 @@
 /** One run as its messages tell it: the user's message, and the parts that came of it; not how it is drawn. */
 
+/** @typedef {{content: string, images: number, files: {id: string, name: string}[]}} Input */
+
 /**
  * @typedef {object} Part
  * @property {"text" | "thinking" | "tool" | "approval" | "custom" | "note" | "group"} kind
@@ -24,7 +26,7 @@ export class Turn {
 
   constructor({ run_id, input }) {
     this.run = run_id;
-    this.input = input;
+    this.input = /** @type {Input} */ (input);
   }
 
   /** What is new: of a text, that it has grown; of anything else, that it is to be drawn anew. */
@@ -68,6 +70,7 @@ export class Turn {
   }
 
   approval_requested({ call_id, tool, args, reason }) {
+    this.#mark(call_id, "waiting");
     this.#approvals.set(
       call_id,
       this.#place({ kind: "approval", call: call_id, tool, args, reason, answer: null }, ""),
@@ -77,6 +80,7 @@ export class Turn {
   approval_resolved({ call_id, approved, comment }) {
     const asked = this.#approvals.get(call_id);
     if (asked) asked.answer = { approved, comment };
+    this.#mark(call_id, "running");
   }
 
   custom({ name, data }) {
@@ -109,6 +113,12 @@ export class Turn {
   /** The question that waits for an answer, if one does. */
   get question() {
     return [...this.#approvals.values()].find(({ answer }) => !answer && this.status === "running") ?? null;
+  }
+
+  /** A call stands still while somebody is asked about it. */
+  #mark(call_id, status) {
+    const call = this.#calls.get(call_id);
+    if (call?.result === null) call.status = status;
   }
 
   #end(status, end) {

@@ -1,49 +1,20 @@
 /** The WebSocket reference: asyncapi.json as a page. */
 
-import { render } from "preact";
 import { html } from "../html.js";
-import { example, fieldsOf, target } from "./schemas.js";
-
-/** Prose in which only `code` is marked. */
-const Prose = ({ text }) =>
-  html`<p>${text.split("`").map((part, index) => (index % 2 ? html`<code>${part}</code>` : part))}</p>`;
-
-const Table = ({ head, rows }) => html`
-  <div class="scroll">
-    <table>
-      <thead><tr>${head.map((name) => html`<th scope="col">${name}</th>`)}</tr></thead>
-      <tbody>${rows.map((row) => html`<tr>${row.map((cell) => html`<td>${cell}</td>`)}</tr>`)}</tbody>
-    </table>
-  </div>
-`;
-
-/** What a field may hold, with links to the shapes that have names. */
-const Kind = ({ kind }) =>
-  kind.map((part) => (part.shape ? html`<a href=${`#${part.shape}`}>${part.shape}</a>` : part));
-
-const Fields = ({ schema }) => {
-  const rows = fieldsOf(schema).map(({ name, required, kind, about }) => [
-    html`<code>${name}</code>${required ? "" : html` <span class="quiet">optional</span>`}`,
-    html`<${Kind} kind=${kind} />`,
-    html`<${Prose} text=${about} />`,
-  ]);
-  return html`<${Table} head=${["field", "holds", ""]} rows=${rows} />`;
-};
+import { Example, Links, Prose, Shape, show, Table } from "./drawing.js";
+import { target } from "./schemas.js";
 
 const Message = ({ document, name, replies = [] }) => {
   const { payload, summary } = document.channels.session.messages[name];
   const schema = target(document, payload.$ref);
   return html`
-    <article id=${name}>
-      <h3>${name}</h3>
-      <${Prose} text=${summary} />
-      <${Fields} schema=${schema} />
+    <${Shape} name=${name} about=${summary} schema=${schema}>
       ${replies.length > 0 && html`<p class="quiet">Answered by ${replies.map((reply, index) => [
         index > 0 && ", ",
         html`<a href=${`#${reply}`}>${reply}</a>`,
       ])}.</p>`}
-      <pre aria-label=${`Example of ${name}`}>${JSON.stringify(example(document, schema), null, 2)}</pre>
-    </article>
+      <${Example} document=${document} name=${name} schema=${schema} />
+    <//>
   `;
 };
 
@@ -81,7 +52,6 @@ const Page = ({ document }) => {
   const sent = carried(Object.values(operations).filter(({ action }) => action === "send"));
   const received = Object.values(operations).filter(({ action }) => action === "receive");
   const [about] = channels.session.description.split("\n\n");
-  const links = (names) => html`<ul>${names.map((name) => html`<li><a href=${`#${name}`}>${name}</a></li>`)}</ul>`;
   return html`
     <main>
       <p class="quiet"><a href="./">Reference</a> · <a href="asyncapi.json">asyncapi.json</a></p>
@@ -90,9 +60,9 @@ const Page = ({ document }) => {
       <${Prose} text=${about} />
       <nav aria-label="Messages">
         <h2>From clients</h2>
-        ${links(carried(received))}
+        <${Links} names=${carried(received)} />
         <h2>From the server</h2>
-        ${links(sent)}
+        <${Links} names=${sent} />
       </nav>
       <h2 id="connecting">Connecting</h2>
       <${Connecting} document=${document} />
@@ -109,23 +79,10 @@ const Page = ({ document }) => {
       ${sent.map((name) => html`<${Message} document=${document} name=${name} />`)}
       <h2>What is in them</h2>
       ${shapes(document).map(([name, schema]) => html`
-        <article id=${name}>
-          <h3>${name}</h3>
-          <${Prose} text=${schema.description} />
-          <${Fields} schema=${schema} />
-        </article>
+        <${Shape} name=${name} about=${schema.description} schema=${schema} />
       `)}
     </main>
   `;
 };
 
-async function show() {
-  const answer = await fetch("asyncapi.json");
-  if (!answer.ok) throw new Error(`asyncapi.json: ${answer.status}`);
-  render(html`<${Page} document=${await answer.json()} />`, document.body);
-  document.getElementById(location.hash.slice(1))?.scrollIntoView();
-}
-
-show().catch((error) => {
-  document.body.append(`The reference could not be drawn: ${error.message}`);
-});
+show("asyncapi.json", Page);
