@@ -9,7 +9,7 @@ The smallest agent is an async generator function:
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from attrs import Factory, define, field, frozen
 
@@ -22,6 +22,10 @@ class Image:
 
     media_type: str
     data: bytes = field(repr=False)
+
+
+UPLOADED: Final = "\n\n[Uploaded files on disk:\n"
+"""What stands between a message and the names and paths of its files (P4.3)."""
 
 
 @frozen

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable, Iterator
 
-from app.agents.base import Turn
+from app.agents.base import UPLOADED, Turn
 from app.agents.demo_script import Order, answer, findings, longest_word, read_order, thinking
 from app.errors import AgentError
 from app.events import (
@@ -71,7 +71,9 @@ class DemoAgent:
             AgentError: the message asked for it, or holds an option with a bad number.
             RuntimeError: the message asked for it.
         """
-        order = read_order(turn.content, length=self._length, rate=self._rate)
+        # Where files are on this machine is not for everybody who follows.
+        asked = turn.content.rpartition(UPLOADED)[0] if turn.files else turn.content
+        order = read_order(asked, length=self._length, rate=self._rate)
         pace = _Pace(order.rate)
         spoken = 0
         text: list[str] = []
@@ -130,7 +132,11 @@ def _script(order: Order, turn: Turn) -> Iterator[Event | None]:
         yield from _question()
     if "custom" in order.flags:
         yield Custom("demo", {"turn": number, "flags": sorted(order.flags)})
-    yield from _text(order, [*answer(order, turn_number=number, images=len(turn.images))])
+    yield from _text(order, [*_said(order, turn, number)])
+
+
+def _said(order: Order, turn: Turn, number: int) -> Iterator[str]:
+    return answer(order, turn_number=number, images=len(turn.images), files=[file.name for file in turn.files])
 
 
 def _words(text: str) -> Iterable[str]:

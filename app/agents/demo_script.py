@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count, islice
 
 from attrs import frozen
@@ -70,9 +70,12 @@ def _number(option: str, text: str | None, most: int, *, whole: bool) -> float:
 def thinking(order: Order, turn_number: int) -> str:
     """What the demo agent thinks before it answers."""
     plan = "answer at once" if "quiet" in order.flags else "count the words, look at the notes, ask the researcher"
-    return (
-        f"This is turn {turn_number}. The user wrote {len(order.words.split())} words. I will {plan}, then write it up."
-    )
+    wrote = _counted(len(order.words.split()), "word")
+    return f"This is turn {turn_number}. The user wrote {wrote}. I will {plan}, then write it up."
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' if number != 1 else ''}"
 
 
 def findings(order: Order) -> str:
@@ -85,9 +88,9 @@ def longest_word(words: str) -> str:
     return max(words.split() or ["nothing"], key=len)[:80]
 
 
-def answer(order: Order, *, turn_number: int, images: int) -> Iterator[str]:
-    """The answer's text, piece by piece: the same pieces for the same message, turn number and images."""
-    pieces = _pieces(_document(order.words, turn_number, images))
+def answer(order: Order, *, turn_number: int, images: int, files: Sequence[str] = ()) -> Iterator[str]:
+    """The answer's text, piece by piece: the same for the same message, turn number, images and names of files."""
+    pieces = _pieces(_document(order.words, turn_number, images, files))
     if order.length is None:
         return pieces
     return islice(_endless(pieces), order.length)
@@ -103,15 +106,16 @@ def _endless(pieces: Iterator[str]) -> Iterator[str]:
         yield from _pieces(_section(number))
 
 
-def _document(words: str, turn_number: int, images: int) -> str:
+def _document(words: str, turn_number: int, images: int, files: Sequence[str]) -> str:
     said = words.split()
     echo = " ".join(said[:_ECHO_WORDS]) + (" …" if len(said) > _ECHO_WORDS else "")
-    pictures = f" It came with {images} image{'s' if images != 1 else ''}." if images else ""
+    came = [_counted(images, "image")] * bool(images) + [f"the file {name}" for name in files]
+    with_it = f" It came with {' and '.join(came)}." if came else ""
     return f"""# You said
 
 > {echo or "(nothing)"}
 
-This is turn {turn_number} of our conversation.{pictures} No model wrote this: the demo agent says the same words every
+This is turn {turn_number} of our conversation.{with_it} No model wrote this: the demo agent says the same words every
 time, so that you can watch how they travel.
 
 ## What to try

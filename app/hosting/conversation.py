@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 import msgspec
 from attrs import frozen
 
-from app.agents.base import File, Image, Message, Turn
+from app.agents.base import UPLOADED, File, Image, Message, Turn
 from app.sessions.base import OnConflict, Run, SessionStore
 from app.tracing.base import Cause
 from app.uploads.desk import Claim, Uploads
@@ -81,4 +81,4 @@ def with_files(content: str, files: Sequence[File]) -> str:
     if not files:
         return content
     lines = "\n".join(f"- {file.name} → {file.path}" for file in files)
-    return f"{content}\n\n[Uploaded files on disk:\n{lines}]"
+    return f"{content}{UPLOADED}{lines}]"

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.agents.base import Approval, Image, Message
+from app.agents.base import UPLOADED, Approval, File, Image, Message
 from app.agents.demo import DemoAgent
 from app.errors import AgentError
 from app.events import (
@@ -149,6 +149,15 @@ async def test_history_and_images_are_mentioned(fast, collect, turn):
     said = text(await collect(fast, turn("hi", history=history, images=[Image("image/png", b"")] * 2)))
     assert "This is turn 2" in said
     assert "2 images" in said
+
+
+async def test_files_are_mentioned_by_their_names_and_never_by_where_they_are(fast, collect, turn):
+    file = File("file_1", "notes.txt", "/srv/data/file_1", "text/plain", 3)
+    events = await collect(fast, turn(f"Look{UPLOADED}- notes.txt → {file.path}]", files=[file]))
+    assert "> Look\n" in text(events)
+    assert "the file notes.txt" in text(events)
+    assert "/srv" not in repr(events)
+    assert "The user wrote 1 word." in repr(events)
 
 
 async def test_a_long_history_is_shortened_and_that_is_said(fast, collect, turn):
