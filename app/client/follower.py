@@ -31,7 +31,7 @@ class Follower:
         self._opened = False
         self._stream = stream
         self._only_run = only_run
-        self._attempts = Attempts(tell)
+        self._attempts = Attempts(tell, stream.server.base)
         self._inbox: asyncio.Queue[Message | None] = asyncio.Queue(_INBOX)
         self._attached = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

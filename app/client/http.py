@@ -66,7 +66,7 @@ class Server:
             Refused: the answer is no, or the request can't be sent.
             Unreachable: it may not be repeated, and there was no answer.
         """
-        attempts = Attempts(self.on_lost)
+        attempts = Attempts(self.on_lost, self.base)
         while True:
             attempts.begin()
             try:

@@ -25,11 +25,13 @@ class Lost:
     """A connection or a request that failed and is tried again.
 
     Attributes:
+        url: the server's address.
         error: why.
         after: the position that following is taken up from; None for a request, and where nothing was received yet.
         delay: seconds until the next attempt.
     """
 
+    url: str
     error: Unreachable
     after: str | None
     delay: float
@@ -40,7 +42,7 @@ OnLost = Callable[[Lost], None]
 
 def warn(lost: Lost) -> None:
     """Tell the program's log, which is what happens where nobody else is told."""
-    _log.warning("%s; trying again in %.1f s", lost.error, lost.delay)
+    _log.warning("%s: %s; trying again in %.1f s", lost.url, lost.error, lost.delay)
 
 
 @define
@@ -48,6 +50,7 @@ class Attempts:
     """The waits between attempts at one thing."""
 
     tell: OnLost
+    url: str
     first: float = FIRST_S
     _failures: int = 0
     _began: float = 0.0
@@ -67,5 +70,5 @@ class Attempts:
         spread = min(_LONGEST_S, self.first * 2**self._failures) * random.uniform(0.5, 1.0)  # noqa: S311
         self._failures = min(self._failures + 1, 10)
         delay = max(error.retry_after, spread)
-        self.tell(Lost(error, after, delay))
+        self.tell(Lost(self.url, error, after, delay))
         await asyncio.sleep(delay)

@@ -169,14 +169,16 @@ async def test_what_was_lost_is_a_warning_of_the_programs_log(
         cable.cut()
         await some(session, "caught_up")
 
+        address = cable.url
     assert {(record.name, record.levelno) for record in caplog.records} >= {("runcast.client", logging.WARNING)}
+    assert all(address in record.getMessage() for record in caplog.records if record.name == "runcast.client")
 
 
 def test_waits_double_up_to_ten_seconds_and_are_spread() -> None:
     told: list[Lost] = []
 
     async def fail_often() -> None:
-        attempts = Attempts(told.append)
+        attempts = Attempts(told.append, "http://x")
         for _ in range(9):
             attempts.begin()
             await attempts.fail(Unreachable("no"))
@@ -199,7 +201,7 @@ def test_a_connection_that_held_for_a_while_was_no_failure() -> None:
     told: list[Lost] = []
 
     async def hold() -> None:
-        attempts = Attempts(told.append)
+        attempts = Attempts(told.append, "http://x")
         for held in (0, 0, 0, 6):
             attempts.begin()
             await asyncio.sleep(held)
