@@ -19,7 +19,7 @@ from app.transports.auth.authenticator import OPEN
 from app.transports.conditional import has
 
 _INDEX: Final = "index.html"
-_CLIENT: Final = ("client.js", "shared.js", "client.d.ts")
+_CLIENT: Final = ("client.js", "shared.js", "event_source.js", "client.d.ts")
 """What is served, at the root, of the npm package `app/web/client`."""
 
 _CONTRACTS: Final = "schema/index.html"

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import test from "node:test";
+import test, { mock } from "node:test";
 
 import { connect, createSession } from "../../app/web/client/src/client.js";
-import { json, network, pass, settled } from "./fakes.mjs";
+import { hanging, json, network, pass, settled } from "./fakes.mjs";
 
 const base = "http://runcast.test";
 
@@ -136,4 +136,43 @@ test("a session is created with its profile", async () => {
   network.answers.push(json(201, { id: "s1" }));
   assert.equal((await createSession({ base, profile: "demo" })).id, "s1");
   assert.deepEqual(JSON.parse(network.requests[0].body), { profile: "demo" });
+});
+
+test("a command that is not answered is given up after ten seconds, and sent again under the same key", async (t) => {
+  const timeout = (delay) => {
+    const late = new AbortController();
+    setTimeout(() => late.abort(new DOMException("too late", "TimeoutError")), delay);
+    return late.signal;
+  };
+  mock.method(AbortSignal, "timeout", timeout);
+  t.after(() => mock.restoreAll());
+  network.answers.push(hanging(), json(202, { id: "r1" }));
+  const run = connect("s", { base }).send("Hello");
+  await pass(9_999);
+  assert.equal(network.requests.length, 1);
+  await pass(500);
+  assert.equal(await run, "r1");
+  const [first, second] = network.requests.map(({ body }) => JSON.parse(body).idempotency_key);
+  assert.equal(first, second);
+});
+
+test("what is not Runcast's answer starts no run", async () => {
+  for (const answer of [() => json(200, { status: "ok" }), () => json(200, { id: 7 })]) {
+    network.answers = [answer()];
+    await assert.rejects(connect("s", { base }).send("Hello"), { name: "RuncastError", code: "unreachable" });
+  }
+  network.answers = [new Response("<p>Log in to the Wi-Fi</p>"), json(202, { id: "r1" })];
+  const run = connect("s", { base }).send("Hello");
+  await pass(250);
+  assert.equal(await run, "r1");
+  network.answers = [new Response("<p>Log in to the Wi-Fi</p>")];
+  await assert.rejects(createSession({ base }), { name: "RuncastError", code: "unreachable" });
+});
+
+test("a command follows no redirect, which could make a question of it", async () => {
+  network.answers.push(json(202, { id: "r1" }), json(200, { active_run: null }));
+  const session = connect("s", { base });
+  await session.send("Hello");
+  await session.cancel();
+  assert.deepEqual(network.requests.map(({ redirect }) => redirect), ["error", undefined]);
 });

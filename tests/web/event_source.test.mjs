@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { connect } from "../../app/web/client/src/client.js";
-import { json, network, pass, settled, stream } from "./fakes.mjs";
+import { hanging, json, network, pass, settled, stream } from "./fakes.mjs";
 
 const base = "http://runcast.test";
 const delta = (id) => ({ type: "stream_delta", id, delta: id });
@@ -103,4 +103,13 @@ test("a token makes a ticket, which is used until it is nearly over, and made an
   await pass(1_000);
   assert.match(last(network.sources).url, /ticket=t3$/);
   assert.deepEqual(reader.got, ["1-1"]);
+});
+
+test("a session that is closed while its ticket is made ends at once", async () => {
+  network.answers.push(hanging());
+  const reader = await reading({ token: "secret" });
+  reader.session.close();
+  await settled();
+  assert.deepEqual([reader.ended, reader.error, network.sources.length], [true, null, 0]);
+  assert.ok(network.requests[0].signal.aborted);
 });

@@ -2,6 +2,8 @@
 
 import { afterEach, beforeEach, mock } from "node:test";
 
+import "../../app/web/client/src/event_source.js"; // loaded before, so that no test waits for it
+
 /** Lets everything that is ready run. */
 export const settled = async () => {
   for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setImmediate(resolve));
@@ -100,6 +102,13 @@ export function stream() {
 }
 
 const encode = (text) => new TextEncoder().encode(text);
+
+/** No answer, until the request is given up. */
+export function hanging() {
+  let fail;
+  const response = new Promise((_, reject) => (fail = reject));
+  return { response, fail };
+}
 
 /** A JSON answer. */
 export const json = (status, body, headers = {}) => new Response(JSON.stringify(body), { status, headers });

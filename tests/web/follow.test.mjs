@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import test from "node:test";
+import test, { mock } from "node:test";
 
 import { connect, follow } from "../../app/web/client/src/client.js";
 import { json, network, pass, settled, stream } from "./fakes.mjs";
@@ -217,6 +217,64 @@ test("an answer that is no event stream is tried again", async () => {
   await pass(250);
   assert.equal(network.requests.length, 2);
   assert.deepEqual(reader.got, []);
+});
+
+test("an answer of another type is no event stream, however long it goes on", async () => {
+  const page = stream();
+  page.response.headers.set("content-type", "text/html");
+  network.answers.push(page, stream());
+  await reading({ transport: "sse" });
+  await pass(250);
+  assert.equal(network.requests.length, 2);
+  assert.ok(network.requests[0].signal.aborted);
+});
+
+test("an event that does not end is given up after four million characters", async () => {
+  const sse = stream();
+  network.answers.push(sse, stream());
+  await reading({ transport: "sse" });
+  for (let written = 0; written <= 4_000_000; written += 500_000) sse.write("x".repeat(500_000));
+  await pass(500);
+  assert.equal(network.requests.length, 2);
+  assert.ok(network.requests[0].signal.aborted);
+});
+
+for (const [asked, seconds] of Object.entries({ 2147484: 86_400, "Thu, 01 Jan 1970 02:00:00 GMT": 7_200, soon: 0.25 })) {
+  test(`a server that asks to wait for ${asked} is left alone for ${seconds} s`, async () => {
+    mock.timers.reset();
+    mock.timers.enable({ apis: ["setTimeout", "setInterval", "Date"], now: 0 });
+    network.answers.push(json(503, {}, { "retry-after": asked }), stream());
+    const delays = [];
+    await reading({ transport: "sse", onState: ({ delay }) => delay && delays.push(delay) });
+    await settled();
+    assert.equal(delays.length, 1);
+    assert.ok(delays[0] <= seconds * 1_000 && delays[0] >= seconds * 500, `${delays}`);
+    mock.timers.tick(delays[0] - 1);
+    await settled();
+    assert.equal(network.requests.length, 1);
+    mock.timers.tick(1);
+    await settled();
+    assert.equal(network.requests.length, 2);
+  });
+}
+
+test("a session that is closed when it is told to wait does not wait", async () => {
+  network.answers.push(json(503, {}, { "retry-after": "3600" }));
+  const stop = new AbortController();
+  const onState = ({ state }) => state === "waiting" && stop.abort();
+  const reader = await reading({ transport: "sse", signal: stop.signal, onState });
+  await settled();
+  assert.deepEqual([reader.ended, reader.error], [true, null]);
+});
+
+test("a token that can't be the name of a subprotocol makes a ticket for the WebSocket", async () => {
+  network.answers.push(json(201, { ticket: "t1", expires_in: 300 }));
+  const token = "a/b+c==";
+  await reading({ transport: "websocket", token });
+  const [{ url, headers }] = network.requests;
+  assert.deepEqual([url, headers.authorization], [`${base}/tickets`, `Bearer ${token}`]);
+  assert.equal(last(network.sockets).url, "ws://runcast.test/base/ws/sessions/s?ticket=t1");
+  assert.deepEqual(last(network.sockets).protocols, []);
 });
 
 test("204 ends it", async () => {

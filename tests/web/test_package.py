@@ -16,7 +16,7 @@ __all__ = ["gateway"]
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "app/web/client"
 NODE_PACKAGES = ROOT / "openapi/sdk/node_modules"
-LARGEST = {"client.js": 3072, "shared.js": 2304}
+LARGEST = {"client.js": 3072, "shared.js": 2304, "event_source.js": 512}
 """Bytes after gzip -9."""
 
 needs_node_packages = pytest.mark.skipif(
@@ -92,4 +92,4 @@ def test_npm_packs_what_a_program_imports_and_nothing_else() -> None:
     )
     (found,) = json.loads(packed.stdout)
     names = sorted(file["path"] for file in found["files"])
-    assert names == ["LICENSE", "README.md", "client.d.ts", "client.js", "package.json", "shared.js"]
+    assert names == ["LICENSE", "README.md", "client.d.ts", "client.js", "event_source.js", "package.json", "shared.js"]

@@ -242,7 +242,7 @@ export interface Upload {
   media_type: string;
 }
 
-/** Commands go over HTTP and are tried again until they are answered. Each throws a RuncastError when it is refused. */
+/** Commands go over HTTP and, but for `upload`, are tried again until they are answered. Each throws a RuncastError when it is refused. */
 export interface Session {
   /**
    * To be read once; nothing connects before, and what `send` started by then is followed from its beginning. Every

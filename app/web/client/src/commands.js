@@ -1,8 +1,9 @@
 /** Commands, over HTTP: whatever the stream's transport is, and again until they are answered. */
 
+import { unreachable } from "./error.js";
 import { part, request } from "./http.js";
 import { pauseAfter, sleep } from "./pauses.js";
-import { RETRIES } from "./patience.js";
+import { ANSWER, RETRIES } from "./patience.js";
 
 /** @import {SendOptions, Upload} from "../client.js" */
 /** @import {Init} from "./http.js" */
@@ -14,7 +15,8 @@ export function commands(line) {
   const call = async (path, init) => {
     for (let failures = 0; ; failures++) {
       try {
-        return await request(line.path + path, line.options, init);
+        const patience = ANSWER + (JSON.stringify([init]).length >> 3);
+        return await request(line.path + path, line.options, { ...init, signal: AbortSignal.timeout(patience) });
       } catch (error) {
         if (error.final || failures >= RETRIES || line.stop.signal.aborted) throw error;
         await sleep(pauseAfter(error, failures), line.stop.signal);
@@ -40,6 +42,7 @@ export function commands(line) {
         on_disconnect: onDisconnect,
         idempotency_key: idempotencyKey,
       });
+      if (typeof id !== "string") throw unreachable("No run"); // somebody else has answered
       // A page that was given nothing yet begins with this run, which may be over before it can follow. One that waits
       // comes after the run in progress: following begins with that, and with one that it interrupts it has to.
       const waits = status === "queued";

@@ -1,16 +1,27 @@
 /** Following by the browser's own EventSource, which reconnects by itself and is seen in its developer tools. */
 
-import { credentials, locate, request } from "./http.js";
-import { inbox } from "./inbox.js";
-import { eventStream } from "./streamed.js";
-import { FRESH } from "./patience.js";
+/**
+ * @import {locate} from "./http.js"
+ * @import {inbox} from "./inbox.js"
+ * @import {eventStream} from "./streamed.js"
+ * @import {ticketOf} from "./tickets.js"
+ * @import {Line} from "./line.js"
+ * @import {Loose} from "./messages.js"
+ */
 
-/** @import {Line} from "./line.js" */
-/** @import {Loose} from "./messages.js" */
-
-/** @param {Line} line @param {AbortSignal} cut @returns {AsyncGenerator<Loose, void>} messages until it gives up */
-export async function* overEventSource(line, cut) {
-  const ticket = await (line.options.token ? minted(line) : (await credentials(line.options))[1]);
+/**
+ * A module of its own, loaded by those who ask for it, which is given what the client has anyway.
+ *
+ * @param {Line} line
+ * @param {AbortSignal} cut
+ * @param {typeof locate} locate
+ * @param {typeof inbox} inbox
+ * @param {typeof eventStream} eventStream
+ * @param {typeof ticketOf} ticketOf
+ * @returns {AsyncGenerator<Loose, void>} messages until it gives up
+ */
+export async function* overEventSource(line, cut, locate, inbox, eventStream, ticketOf) {
+  const ticket = await ticketOf(line, cut);
   if (cut.aborted) return;
   const source = new EventSource(locate(line.query(line.events), line.options, ticket));
   const { push, end, messages } = inbox(cut, () => source.close());
@@ -22,14 +33,4 @@ export async function* overEventSource(line, cut) {
   // Refused, it knows no reason: an end, a ticket that has expired, or whatever a request of our own is told.
   line.until = 0;
   (await eventStream(line, cut))?.cancel();
-}
-
-/** @param {Line} line @returns {Promise<string | undefined>} a ticket that the token makes, or has made */
-async function minted(line) {
-  if (!(Date.now() < /** @type {number} */ (line.until))) {
-    const made = await request("tickets", line.options, { method: "POST", body: { session_id: line.id } });
-    line.ticket = made.ticket;
-    line.until = Date.now() + made.expires_in * FRESH;
-  }
-  return line.ticket;
 }

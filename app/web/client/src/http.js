@@ -17,24 +17,29 @@ export async function call(path, access, { body, headers, ...init } = {}) {
     shown["content-type"] = "application/json";
     body = JSON.stringify(body);
   }
-  const response = await fetch(locate(path, access, ticket), { ...init, body, headers: shown }).catch((reason) => {
-    throw unreachable(reason.message);
-  });
+  const redirect = /** @type {any} */ (init.method && "error"); // what is done must not be done elsewhere, or be made a GET
+  const response = await fetch(locate(path, access, ticket), { redirect, ...init, body, headers: shown }).catch(fail);
   if (response.ok) return response;
   const { status } = response;
   const { code = `http_${status}`, detail = code } = await response.json().catch(() => ({}));
+  const after = /** @type {any} */ (response.headers.get("retry-after"));
   throw new RuncastError(code, detail, {
-    final: !/408|429|5../.test(`${status}`),
+    final: !/408|429|5../.test(/** @type {any} */ (status)),
     status,
-    wait: 1_000 * /** @type {any} */ (response.headers.get("retry-after")) || 0,
+    wait: after * 1_000 || Date.parse(after) - Date.now() || 0,
   });
 }
 
 /** @param {string} path @param {Access} [access] @param {Init} [init] @returns {Promise<any>} the answer's JSON, null if it has no body */
 export async function request(path, access, init) {
   const response = await call(path, access, init);
-  return response.status === 204 ? null : response.json();
+  return response.status === 204 ? null : response.json().catch(fail);
 }
+
+/** @param {Error} reason @returns {never} */
+const fail = ({ message }) => {
+  throw unreachable(message);
+};
 
 /** The token, or else the ticket. A function is asked anew. @param {Access} [access] @returns {Promise<[token?: string, ticket?: string]>} */
 export async function credentials({ token, ticket } = {}) {

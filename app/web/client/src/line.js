@@ -15,7 +15,7 @@ import { locate, part } from "./http.js";
  * @property {string} [run]  the run in progress, as far as messages have told
  * @property {Transport} transport  that is in use, or tried
  * @property {string[]} [working]  the transport that is tried first, since it worked
- * @property {string} [ticket]  what the token made
+ * @property {string} [made]  the ticket that the token made
  * @property {number} [until]  when that is no good any more
  * @property {number} [delay]  milliseconds of the first pause, if the server has a wish
  * @property {AbortController} stop  for good

@@ -1,11 +1,13 @@
 /** A session: one line to the server that is mended whenever it breaks. */
 
 import { commands } from "./commands.js";
-import { overEventSource } from "./event_source.js";
+import { locate } from "./http.js";
+import { inbox } from "./inbox.js";
 import { newLine } from "./line.js";
 import { isTerminal } from "./messages.js";
 import { pauseAfter, sleep } from "./pauses.js";
-import { overFetch } from "./streamed.js";
+import { eventStream, overFetch } from "./streamed.js";
+import { ticketOf } from "./tickets.js";
 import { overWebSocket } from "./websocket.js";
 
 /** @import {ConnectOptions, Transport} from "../client.js" */
@@ -13,7 +15,13 @@ import { overWebSocket } from "./websocket.js";
 /** @import {Loose} from "./messages.js" */
 
 /** @type {Record<string, (line: Line, cut: AbortSignal) => AsyncGenerator<Loose, void>>} */
-const CARRIERS = { websocket: overWebSocket, sse: overFetch, eventsource: overEventSource };
+const CARRIERS = {
+  websocket: overWebSocket,
+  sse: overFetch,
+  async *eventsource(line, cut) {
+    yield* (await import("./event_source.js")).overEventSource(line, cut, locate, inbox, eventStream, ticketOf);
+  },
+};
 
 /** @param {string} id @param {ConnectOptions} [options] */
 export function connect(id, options = {}) {

@@ -1,26 +1,22 @@
 /** Following over SSE, read with fetch: it can set headers, and see why it is refused. */
 
+import { unreachable } from "./error.js";
 import { call } from "./http.js";
 import { sseParser } from "./sse.js";
-import { SILENCE } from "./patience.js";
+import { within } from "./patience.js";
 
 /** @import {Line} from "./line.js" */
 /** @import {Loose} from "./messages.js" */
 
 /** @param {Line} line @param {AbortSignal} cut @returns {AsyncGenerator<Loose, void>} the messages of one connection */
 export async function* overFetch(line, cut) {
-  /** @template T @param {Promise<T>} answer */
-  const within = (answer) => {
-    const timer = setTimeout(line.drop, SILENCE);
-    return answer.finally(() => clearTimeout(timer));
-  };
-  const body = await within(eventStream(line, cut));
+  const body = await within(line, eventStream(line, cut));
   if (!body) return;
   line.tell("open");
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   const parse = sseParser();
   for (;;) {
-    const { done, value } = await within(reader.read());
+    const { done, value } = await within(line, reader.read());
     if (done) return;
     for (const [name, text] of parse(value)) {
       if (name === "retry") line.delay = +text;
@@ -32,5 +28,7 @@ export async function* overFetch(line, cut) {
 /** @param {Line} line @param {AbortSignal} signal @returns {Promise<ReadableStream<Uint8Array<ArrayBuffer>> | null | void>} nothing if it has ended: 204 */
 export async function eventStream(line, signal) {
   const response = await call(line.query(line.events), line.options, { signal, cache: "no-store" });
-  return response.status === 204 ? line.close() : response.body; // a browser may give a 204 an empty body
+  if (response.status === 204) return line.close(); // a browser may give it an empty body
+  if (!/event-stream/.test(/** @type {string} */ (response.headers.get("content-type")))) throw unreachable("No event stream");
+  return response.body;
 }

@@ -3,6 +3,7 @@
 import { RuncastError, unreachable } from "./error.js";
 import { credentials, locate } from "./http.js";
 import { inbox } from "./inbox.js";
+import { ticketOf } from "./tickets.js";
 import { GIVE_UP, LOOK, PING } from "./patience.js";
 
 /** @import {Line} from "./line.js" */
@@ -13,7 +14,8 @@ const FINAL = { 4004: "session_not_found", 4400: "bad_position", 4401: "unauthen
 
 /** @param {Line} line @param {AbortSignal} cut @returns {AsyncGenerator<Loose, void>} the messages of one connection */
 export async function* overWebSocket(line, cut) {
-  const [token, ticket] = await credentials(line.options);
+  let [token, ticket] = await credentials(line.options);
+  if (/[^\w.-]/.test(/** @type {string} */ (token))) [token, ticket] = [, await ticketOf(line, cut)]; // no subprotocol's name may be like that
   if (cut.aborted) return;
   const url = locate(`ws/${line.query(line.path)}`, line.options, ticket);
   url.protocol = url.protocol.replace("http", "ws");

@@ -1,0 +1,1 @@
+async function*e(e,a,n,o,t,r){let s=await r(e,a);if(a.aborted)return;let c=new EventSource(n(e.n(e.o),e.l,s)),{push:i,z:l,messages:u}=o(a,()=>c.close());c.onopen=()=>e.a("open"),c.onmessage=i,c.onerror=()=>2===c.readyState?l():e.a("waiting"),yield*u,!a.aborted&&(e.t=0,(await t(e,a))?.cancel())}export{e as overEventSource};
