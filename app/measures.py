@@ -104,6 +104,7 @@ class Measures:
         viewed: viewers that were opened, by (transport, dialect).
         sent: messages to viewers that have gone, by (transport, dialect).
         tails: the last seqs of the runs that are executed now, by run id.
+        waiting: asked for whether the agent of a run that is executed now waits for somebody's approval, by run id.
         gaps: positions that could not be honoured (P3.6).
         resumes: viewers that began after a position which they brought along, by transport.
         cuts: viewers whose stream was ended from this side before its natural end, by (transport, reason).
@@ -123,6 +124,7 @@ class Measures:
     viewed: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
     sent: Counter[tuple[str, str]] = field(init=False, default=Factory(Counter))
     tails: dict[str, int] = field(init=False, default=Factory(dict[str, int]))
+    waiting: dict[str, Callable[[], bool]] = field(init=False, default=Factory(dict[str, Callable[[], bool]]))
     _last_tails: dict[str, int] = field(init=False, default=Factory(dict[str, int]))
     gaps: int = field(init=False, default=0)
     resumes: Counter[str] = field(init=False, default=Factory(Counter))
@@ -142,9 +144,15 @@ class Measures:
         """The last seq of a run that is executed, or was lately; 0 of any other."""
         return self.tails.get(run_id) or self._last_tails.get(run_id, 0)
 
+    def asks(self, run_id: str) -> bool:
+        """Whether a run's agent waits for somebody's approval; not if it is executed elsewhere, or no more."""
+        waiting = self.waiting.get(run_id)
+        return waiting is not None and waiting()
+
     def leave(self, run_id: str) -> None:
         """A run is executed no more; its viewers may not have had all of it yet."""
         self._last_tails[run_id] = self.tails.pop(run_id)
+        self.waiting.pop(run_id, None)
         if len(self._last_tails) > _REMEMBERED:
             del self._last_tails[next(iter(self._last_tails))]
 

@@ -25,12 +25,14 @@ class Overseen:
         position: of its last event.
         viewers: how many stand in it, by transport: whose last event is one of its own.
         lag: events that the one of them which is furthest behind has still to be given.
+        asks: whether its agent waits for somebody's approval.
     """
 
     record: RunRecord
     position: Position
     viewers: Mapping[str, int]
     lag: int
+    asks: bool
 
 
 @define
@@ -41,17 +43,20 @@ class Standing:
         tail: its last seq, if it is executed there, or was lately.
         viewers: how many stand in it, by transport.
         lag: of the one of them which is furthest behind.
+        asks: whether its agent waits for somebody's approval.
     """
 
     tail: int = 0
     viewers: dict[str, int] = Factory(dict[str, int])
     lag: int = 0
+    asks: bool = False
 
     def add(self, other: Standing) -> None:
         """What another process knows of the run."""
         self.tail = max(self.tail, other.tail)
         self.viewers = dict(Counter(self.viewers) + Counter(other.viewers))
         self.lag = max(self.lag, other.lag)
+        self.asks = self.asks or other.asks
 
 
 Standings = dict[str, Standing]
@@ -92,7 +97,7 @@ class Oversight:
 
     async def standings(self) -> Standings:
         """How the runs stand that are executed or viewed here."""
-        found = {run_id: Standing(tail) for run_id, tail in self._measures.tails.items()}
+        found = {id_: Standing(tail, asks=self._measures.asks(id_)) for id_, tail in self._measures.tails.items()}
         for viewer in self._measures.viewers:
             if (run_id := viewer.run()) is not None:
                 standing = found.setdefault(run_id, Standing())
@@ -103,4 +108,4 @@ class Oversight:
 
 def _overseen(run: RunRecord, standing: Standing) -> Overseen:
     seq = run.last_seq if run.ended_at is not None else standing.tail
-    return Overseen(run, Position(run.number, seq), standing.viewers, standing.lag)
+    return Overseen(run, Position(run.number, seq), standing.viewers, standing.lag, standing.asks)

@@ -56,6 +56,10 @@ class RunWatch:
         """A fresh context for the agent, in which what it traces belongs to this run."""
         return self._span.context()
 
+    def approvals(self, waiting: Callable[[], bool]) -> None:
+        """Told how to find out whether its agent waits for somebody's approval."""
+        self._measures.waiting[self._run_id] = waiting
+
     def appended(self, events: Sequence[Event]) -> None:
         """Told of every append once it is durable."""
         self._measures.tails[self._run_id] += len(events)

@@ -74,6 +74,7 @@ class HostedRun:
         self._watch = watch
         self._recorder = recorder_of(run)
         self._approvals = Approvals(self._say)
+        watch.approvals(lambda: self._approvals.waiting)
         self._limits = limits
         self._allowance = Allowance(limits)
         self._time = Timekeeper(limits, expired=self.stop, heard=lambda: self._heard, excused=self._is_excused)

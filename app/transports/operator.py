@@ -28,7 +28,10 @@ from app.transports.structuring import converter
 
 @frozen(kw_only=True, slots=False)
 class OperatorRun:
-    """A run of anybody's: `viewers` are counted by transport, `lag` is the greatest of theirs, in events."""
+    """A run of anybody's: `viewers` are counted by transport, `lag` is the greatest of theirs, in events.
+
+    `waits_for_approval`: its agent has asked somebody, and waits for the answer.
+    """
 
     id: str
     session_id: str
@@ -40,6 +43,7 @@ class OperatorRun:
     position: str
     viewers: dict[str, int]
     lag: int
+    waits_for_approval: bool
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
@@ -105,6 +109,7 @@ def _view(run: Overseen) -> OperatorRun:
         position=str(run.position),
         viewers=dict(sorted(run.viewers.items())),
         lag=run.lag,
+        waits_for_approval=run.asks,
         created_at=record.created_at,
         started_at=record.started_at,
         ended_at=record.ended_at,

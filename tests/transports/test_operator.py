@@ -50,6 +50,18 @@ async def test_a_run_is_shown_with_its_viewers_while_they_are_there(gateway: Gat
     assert during["ended_at"] is None
 
 
+async def test_a_run_that_waits_for_approval_says_so_until_it_is_answered(gateway: Gateway) -> None:
+    async with gateway.client() as http:
+        session = await new_session(http)
+        run = await start(http, session, f"/approve {SLOW}")
+        path = f"/sessions/{session}/runs/{run}"
+        await until(http, run, lambda found: found["waits_for_approval"])
+        await http.post(f"{path}/approvals/demo-delete", json={"approved": True})
+        after = await until(http, run, lambda found: not found["waits_for_approval"])
+        await http.post(f"{path}/cancel")
+    assert after["status"] == "running"
+
+
 async def test_how_runs_ended_is_told_but_no_word_that_was_said(gateway: Gateway) -> None:
     async with gateway.client() as http:
         session = await new_session(http)

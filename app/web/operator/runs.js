@@ -35,7 +35,8 @@ const sorted = computed(() => {
 });
 
 /** How a run ended, or what it waits for. */
-function cause({ status, code, reason }) {
+function cause({ status, code, reason, waits_for_approval }) {
+  if (waits_for_approval) return "waits for approval";
   if (code) return code;
   if (reason) return reason;
   return { completed: "its agent", queued: "–", running: "–" }[status] ?? status;
