@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Template
 
@@ -156,7 +157,6 @@ class Siege:
         await asyncio.sleep(self.chance.uniform(*PAUSE))
         del self.dead[victim.name]
         victim.server.signal(signal.SIGCONT)
-        await self._name(victim)
         victim.well = True
 
     async def _restart(self, victim: Gateway) -> None:
@@ -173,10 +173,13 @@ class Siege:
 
     async def _name(self, gateway: Gateway) -> None:
         """A process has its name in the row of a run that was started there."""
-        async with httpx.AsyncClient(base_url=gateway.url, timeout=20) as http:
-            session = (await http.post("/sessions")).raise_for_status().json()["id"]
-            body = {"content": "/quiet /length 1 /rate 0"}
-            run = (await http.post(f"/sessions/{session}/runs", json=body)).raise_for_status().json()["id"]
+        run = None
+        while run is None:
+            with contextlib.suppress(httpx.HTTPError, AttributeError):  # everybody comes at once, and some are cut
+                async with httpx.AsyncClient(base_url=gateway.url, timeout=20) as http:
+                    session = (await http.post("/sessions")).raise_for_status().json()["id"]
+                    body = {"content": "/quiet /length 1 /rate 0"}
+                    run = (await http.post(f"/sessions/{session}/runs", json=body)).raise_for_status().json()["id"]
         connection = await asyncpg.connect(self.database)
         gateway.name = await connection.fetchval("SELECT host FROM runs WHERE id = $1", run)
         await connection.close()
@@ -186,16 +189,17 @@ class Siege:
 def gateways(number: int, database: str, keys: str) -> Iterator[list[Gateway]]:
     """So many processes on one database and one Valkey."""
     shared = {"database_url": database, "redis_url": keys, "secret": "one secret of all of them", "agent": "demo"}
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        started = []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as threads:
+        behind = []
         for each in range(number):
             place = Path(folder) / str(each)
             place.mkdir()
-            server = Server(place, shared | {"drain_timeout": "2"}, free_port())
-            server.start()
-            stack.callback(server.stop)
-            started.append(Gateway(server))
-        yield started
+            behind.append(Gateway(Server(place, shared | {"drain_timeout": "2"}, free_port())))
+        try:
+            list(threads.map(lambda each: each.server.start(), behind))
+            yield behind
+        finally:
+            list(threads.map(lambda each: each.server.stop(), behind))
 
 
 @contextlib.contextmanager

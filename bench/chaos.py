@@ -53,7 +53,8 @@ class Doors:
             client = self._clients.setdefault(
                 url, httpx.AsyncClient(base_url=url, limits=httpx.Limits(max_connections=200))
             )
-            with contextlib.suppress(httpx.TransportError):
+            # anyio's own failure, of a connection that was cut before it was looked at, is an AttributeError on uvloop.
+            with contextlib.suppress(httpx.TransportError, AttributeError):
                 answer = await client.request(method, path, timeout=patience, **options)
                 if answer.status_code < 500:  # noqa: PLR2004
                     return answer

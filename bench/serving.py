@@ -64,7 +64,8 @@ class Server:
 
     def stop(self) -> None:
         if self._process is not None and self._process.poll() is None:
-            self.signal(signal.SIGTERM)
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(signal.SIGTERM)
             self.wait()
 
     def complaints(self) -> str:

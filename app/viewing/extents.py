@@ -17,12 +17,19 @@ class Extents:
     def __init__(self, log: RunLog) -> None:
         self._log = log
 
-    async def of(self, run_id: str) -> tuple[int, int]:
-        """The seqs of the first event that is left of a log, 1 while there is none, and of the last."""
+    async def of(self, run_id: str, sought: int = 0) -> tuple[int, int]:
+        """The seqs of the first event that is left of a log, 1 while there is none, and of the last.
+
+        What another process has appended may not be known here yet, but to whoever comes from there: the last seq is
+        not before `sought` if that is in the log.
+        """
         try:
-            return 1, (await self._log.read(run_id, 0, 1)).tail
+            page = await self._log.read(run_id, 0, 1)
+            if page.tail < sought:
+                page = await self._log.read(run_id, sought, 1)
         except Gap as gap:
             return gap.earliest, gap.latest
+        return 1, page.tail
 
     async def live(self, number: int, run_id: str) -> Position:
         """Before the session's last run if it is in progress, or else after it (P3.4)."""
@@ -39,7 +46,7 @@ class Extents:
         run_id = feed.run_id(number)
         if run_id is None or at > latest:
             return at != latest
-        first, tail = await self.of(run_id)
+        first, tail = await self.of(run_id, at.seq)
         if first == 1:  # then all later logs are whole too
             return at.run == number and at.seq > tail
         earliest = await self.earliest(feed)

@@ -141,7 +141,7 @@ class Following:
 
     async def run(self, run: Numbered, start: Position) -> Batches:
         """Follow one run, strictly after `start`, until its terminal (P3.3)."""
-        first, tail = await self._extents.of(run.id)
+        first, tail = await self._extents.of(run.id, start.seq)
         number = await run.settled() if tail else run.number
         at, gap = self._begin(number, first, tail, start)
         if gap.frames:
@@ -172,7 +172,7 @@ class Following:
             return await self._slice(run, start, limit, wait)
 
     async def _slice(self, run: Numbered, start: Position, limit: int, wait: float) -> Slice:
-        at, gap = self._begin(run.number, *await self._extents.of(run.id), start)
+        at, gap = self._begin(run.number, *await self._extents.of(run.id, start.seq), start)
         with self._runs.view(run.number, run.id) as feed:
             page = await self._log.read(run.id, at, limit)
             frames = [*gap.frames, *await self._frames(run, feed, page)]
@@ -192,7 +192,7 @@ class Following:
         Raises:
             SessionNotFound: the session was deleted, once its last run's terminal was given.
         """
-        latest = await self._latest(feed)
+        latest = await self._latest(feed, start)
         at = start
         if await self._extents.lost(feed, at, latest):
             earliest = await self._extents.earliest(feed)
@@ -272,10 +272,13 @@ class Following:
         feed.number = await run.settled()
         return list(feed.batch(self._dialect, page).frames)
 
-    async def _latest(self, feed: SessionFeed) -> Position:
+    async def _latest(self, feed: SessionFeed, start: Position) -> Position:
         last = feed.last()
         run_id = feed.run_id(last)
-        return Position(last, (await self._extents.of(run_id))[1]) if run_id else Position(0, 0)
+        if run_id is None:
+            return Position(0, 0)
+        _, tail = await self._extents.of(run_id, start.seq if start.run == last else 0)
+        return Position(last, tail)
 
 
 async def _next(cursor: Cursor) -> Page | Gap | None:

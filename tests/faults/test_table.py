@@ -1,7 +1,7 @@
 """The faults that the embedded server is to withstand, by their number in the failure model, and the test of each.
 
-Several processes are put through more of them at random. What happens to a Redis or Valkey
-(3 to 7) is tried on the log that it keeps, and before the clients of two gateways.
+Several processes are put through more of them at random. What happens to a Redis or Valkey (3 to 7) is tried on the log
+that it keeps, and before the clients of two gateways.
 """
 
 import ast
@@ -61,7 +61,10 @@ ROWS: dict[int, tuple[str, ...]] = {
         "faults/test_proxy::test_a_proxy_that_dies_costs_a_viewer_nothing",
     ),
     23: (f"{MACHINE}::test_a_wall_clock_that_jumps_ends_nothing_and_reorders_nothing",),
-    24: ("faults/test_fleet::test_a_process_that_was_taken_for_dead_says_no_more_word_when_it_wakes",),
+    24: (
+        "faults/test_fleet::test_a_process_that_was_taken_for_dead_says_no_more_word_when_it_wakes",
+        "faults/test_siege::test_every_viewer_has_what_the_logs_say_whatever_befalls_the_processes",
+    ),
     25: (f"{AGENTS}::test_what_blocks_the_loop_is_in_the_log_and_every_stream_goes_on",),
     26: (f"{AGENTS}::test_of_a_cancel_and_the_end_that_it_meets_one_wins",),
     27: (f"{AGENTS}::test_an_agent_that_swallows_its_cancellation_is_ended_without_its_help",),

@@ -11,6 +11,7 @@ import pytest
 from app.errors import ConfigurationError, NoAnswer, StoreUnavailable
 from app.hosts.base import Cancel
 from app.hosts.redis import open_fleet
+from app.runlog.redis.following import Following
 from app.sessions.base import RunStatus
 from tests.hosts.conftest import LEASE, Town
 from tests.house import ME, PATIENCE
@@ -85,6 +86,28 @@ async def test_a_server_that_was_emptied_makes_nobody_dead(town: Town, server: K
     server.ask("FLUSHALL")
     assert await town.fleets[1].missing([run.host]) == {run.host}
     assert await there.registry.sweep.gone() == frozenset()
+
+
+async def test_who_has_seen_more_elsewhere_than_is_known_here_yet_misses_nothing(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await town.open(), await town.open()
+    session = await here.session()
+    run = await here.start(session)
+    async with here.watch(session) as ahead, there.watch(session) as behind:
+        town.agents[0].says("one ")
+        for each in (ahead, behind):
+            await each.until("stream_delta")
+        with monkeypatch.context() as deaf:
+            deaf.setattr(Following, "hear", lambda *_: None)
+            deaf.setattr(Following, "_look_everywhere", lambda *_: None)
+            town.agents[0].says("two ")
+            last = (await ahead.until("stream_delta"))[-1]["id"]
+            async with there.watch(session, last) as again, there.watch_run(run, last) as of_run:
+                for each in (again, of_run):
+                    assert await each.next() == {"type": "caught_up", "position": last}
+        town.agents[0].says("three")
+        assert (await behind.until("stream_delta"))[-1]["delta"].startswith("two ")
 
 
 async def test_a_log_that_is_lost_with_its_host_is_a_gap_and_then_the_terminal_of_that(
