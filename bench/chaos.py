@@ -319,7 +319,7 @@ def main() -> int:
     with servers(options) as (database, keys):
         wrong = uvloop.run(besiege(options, database, keys))
     for line, times in Counter(wrong).most_common(50):
-        print(f"WRONG ({times} times): {line}")
+        print(f"WRONG ({times} times): {line[:400]}")
     print(f"| violations | {len(wrong)} |")
     return 1 if wrong else 0
 

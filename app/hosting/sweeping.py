@@ -32,6 +32,9 @@ CONFIRM: Final = 3.0
 """Seconds after which a live host has shown a sign of life again, whatever became of the last one."""
 
 _TRIES: Final = 3
+_AT_ONCE: Final = 8
+"""Sessions whose runs are finished at the same time."""
+
 _LATE: Final = 3 * PAUSE
 """A process whose last sweep was longer ago may have been given up by the others."""
 
@@ -94,9 +97,19 @@ class Sweep:
             return
         left = await self._stores.sessions.unfinished_runs(gone)
         log.warning("hosts.gone", hosts=sorted(gone), runs=len(left))
+        by_session: dict[str, list[Unfinished]] = {}
         # The last first: what waited behind a run must not begin when that ends, for nobody would execute it.
         for each in reversed(left):
-            await self._finish(each)
+            by_session.setdefault(each.run.session_id, []).append(each)
+        gate = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as group:  # one after the other they would take too long on a busy machine
+            for runs in by_session.values():
+                group.create_task(self._finish_all(runs, gate))
+
+    async def _finish_all(self, runs: list[Unfinished], gate: asyncio.Semaphore) -> None:
+        async with gate:
+            for each in runs:
+                await self._finish(each)
 
     async def _finish(self, left: Unfinished) -> None:
         try:

@@ -21,7 +21,7 @@ from litestar.params import FromPath, SkipValidation
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-from app.errors import BadPosition, Crowded, Draining, RateLimited, RunNotFound, SessionNotFound
+from app.errors import BadPosition, Crowded, Draining, RateLimited, RunNotFound, SessionNotFound, StoreUnavailable
 from app.measures import ViewerCount
 from app.position import Position
 from app.telemetry import Telemetry
@@ -150,6 +150,10 @@ class _EventStreamASGI(ASGIResponse):
                 return False
             await stream.write(b"", more=False)
         except TimeoutError:
+            return False
+        except StoreUnavailable as error:
+            viewing.ends("failed")
+            log.error("storage.failed", transport="sse", reason=str(error))  # noqa: TRY400 - no fault here
             return False
         except Exception:
             viewing.ends("failed")

@@ -28,6 +28,7 @@ from app.errors import (
     RateLimited,
     Refusal,
     SessionNotFound,
+    StoreUnavailable,
     TooLarge,
     TooManyCommands,
     UnknownType,
@@ -139,6 +140,9 @@ class Connection:
             return gone.close_code, str(gone)
         except _GONE:
             raise
+        except StoreUnavailable as error:
+            log.error("storage.failed", transport="websocket", reason=str(error))  # noqa: TRY400 - no fault here
+            return _FAILED
         except Exception:
             log.exception("stream.failed", transport="websocket")
             return _FAILED
@@ -259,6 +263,8 @@ async def session_lifespan(
         viewer = await registry.follow_session(connection.principal, session_id, start)
     except Refusal as refused:
         refusal = refused
+    except StoreUnavailable as error:
+        log.error("storage.failed", path=socket.url.path, reason=str(error))  # noqa: TRY400 - no fault here
     except Exception:
         log.exception("socket.failed")
     await socket.accept(subprotocols=answer_to(socket.scope))

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from attrs import define
+from websockets.exceptions import ConnectionClosed
 
 from tests.gateway import Gateway, every_event, new_session, start
 from tests.postgres import PostgresServer, postgres_server
@@ -117,8 +118,13 @@ async def paused(town: Town) -> None:
 
 
 async def rows_restarted(town: Town) -> None:
-    """PostgreSQL is killed and started again."""
+    """PostgreSQL is killed and started again; who comes meanwhile is told to come again, and that is no fault."""
     await asyncio.to_thread(town.rows.stop)
+    async with watch_ws(town.other, "ses_any") as viewer:
+        with pytest.raises(ConnectionClosed):
+            await viewer.rest()
+        assert viewer.socket is not None
+        assert viewer.socket.close_code == 1011
     await asyncio.to_thread(town.rows.start)
 
 

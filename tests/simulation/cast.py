@@ -174,6 +174,7 @@ class Cast:
 
     async def delete(self, session: str) -> None:
         self.world.schedule.say("deleter", "deletes")
+        self.world.numbers(session)  # remembered: viewers that are slow may still get what there was
         await self.world.registry.delete_session(ME, session)
         self.deleted.add(session)
         self.world.schedule.say("deleter", "has deleted")

@@ -397,7 +397,7 @@ async def test_a_second_run_started_over_http_reaches_the_socket_in_order(gatewa
 
 
 async def test_what_can_not_be_read_closes_the_socket_as_a_fault_of_the_server(launch: Launch) -> None:
-    gateway = launch(asked_for=("stream.failed",))
+    gateway = launch(asked_for=("storage.failed",))
     async with gateway.client() as http:
         session = await new_session(http)
         await log_of(http, session, await start(http, session, "/quiet /length 8 /rate 0"))
@@ -413,4 +413,4 @@ async def test_what_can_not_be_read_closes_the_socket_as_a_fault_of_the_server(l
         code = viewer.socket.close_code
 
     assert code == 1011
-    assert len(gateway.said("stream.failed")) == 1
+    assert len(gateway.said("storage.failed")) == 1
