@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from app.agents.base import Agent, Approval, Turn
-from app.errors import AgentError, Fenced, Lost, RunNotFound
+from app.errors import AgentError, Fenced, Lost, RunNotFound, StoreUnavailable
 from app.events import ApprovalRequested, Event, RunFailed, StreamEnd, Terminal
 from app.hosting.approvals import Approvals
 from app.hosting.ending import LOST, Decide, Stores, close_log, insist, outcome_of, recorder_of, unexpected
@@ -34,6 +34,9 @@ _TURN = 32
 
 _LEFT_BEHIND: Final[set[asyncio.Task[None]]] = set()
 """Agents that would not stop. If nothing held them they would be collected while they wait, with a traceback each."""
+
+_DELAYS: Final = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds after which what the agent is told is gathered again, if the storage failed."""
 
 _STOP_GRACE = 5.0
 """Seconds that an agent has to stop after it was cancelled (P4.6)."""
@@ -129,7 +132,7 @@ class HostedRun:
             self.done.set()
 
     async def _speak(self) -> None:
-        self._turn = await self._prepare(self.run)
+        self._turn = await self._prepared()
         self._turn.ask = self._approvals.ask
         stream = self._agent.run_stream(self._turn)
         try:
@@ -154,6 +157,15 @@ class HostedRun:
         finally:
             if (aclose := getattr(stream, "aclose", None)) is not None:
                 await aclose()
+
+    async def _prepared(self) -> Turn:
+        for delay in _DELAYS:
+            try:
+                return await self._prepare(self.run)
+            except StoreUnavailable as error:  # which may be away for a moment; that is no failure of the agent
+                log.error("storage.failed", run_id=self.run.id, retry_in=delay, reason=str(error))  # noqa: TRY400
+            await asyncio.sleep(delay)
+        return await self._prepare(self.run)
 
     def _say(self, raw: Event) -> list[Event]:
         # An answer is among what the end of the run would bring, for which there is always room.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+import app.hosting.run as hosted
 from app.agents.base import Turn
 from app.errors import AgentError, Fenced, MaxIterationsReached, StoreUnavailable
 from app.events import (
@@ -187,19 +188,26 @@ async def test_an_agent_that_is_no_stream_fails_its_run(open_house):
     assert log[-1].code == "internal_error"
 
 
-async def test_when_a_run_can_not_be_prepared_it_fails(open_house, monkeypatch):
+@pytest.mark.parametrize(("failures", "ends"), [(3, RunFailed), (2, StreamEnd)])
+async def test_a_run_that_can_not_be_prepared_is_tried_again_before_it_fails(open_house, monkeypatch, failures, ends):
     async def agent(turn: Turn):
-        yield "never"
+        yield "at last"
 
     house = await open_house(agent)
+    get_state, failed = house.rows.get_state, []
 
     async def fail(session: str) -> dict[str, Any]:
+        if len(failed) == failures:
+            return await get_state(session)
+        failed.append(session)
         raise StoreUnavailable("secret")
 
+    monkeypatch.setattr(hosted, "_DELAYS", (0.0, 0.0))
     monkeypatch.setattr(house.rows, "get_state", fail)
     with capture_logs():
         run = await house.ended(await house.start(await house.session()))
-    assert [type(event) for event in await house.events(run)] == [RunStarted, RunFailed]
+    events = await house.events(run)
+    assert (type(events[0]), type(events[-1])) == (RunStarted, ends)
 
 
 async def test_a_failure_after_the_end_is_noted_and_changes_nothing(open_house, caplog):
