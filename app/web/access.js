@@ -6,6 +6,15 @@ import { incidentOf, noteIncidents } from "./incidents.js";
 
 noteIncidents();
 
+/** Asks something of the tab's storage, which a browser may withhold. */
+function storage(ask) {
+  try {
+    return ask(sessionStorage);
+  } catch {
+    return null;
+  }
+}
+
 /** What goes with every request: kept for this tab. */
 export class Access {
   notice = signal("");
@@ -13,8 +22,8 @@ export class Access {
 
   /** @param {string} kept the name under which the token is kept */
   constructor(kept) {
-    this.kept = kept;
-    this.token = sessionStorage.getItem(kept) || undefined;
+    this.kept = `${kept} ${new URL(".", location.href).pathname}`; // another gateway of this origin has its own
+    this.token = storage((kept) => kept.getItem(this.kept)) || undefined;
   }
 
   /** Runs what somebody asked for, and says why it failed. @param {() => unknown} action @returns {Promise<boolean>} */
@@ -40,7 +49,7 @@ export class Access {
     this.token = token.trim() || undefined;
     return this.attempt(async () => {
       await check();
-      sessionStorage.setItem(this.kept, this.token ?? "");
+      storage((kept) => kept.setItem(this.kept, this.token ?? ""));
       this.asking.value = false;
     });
   }

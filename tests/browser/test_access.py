@@ -89,7 +89,7 @@ def test_the_playground_shows_no_session_of_somebody_else(guarded, open_tab):
     tab.page.click("#access button")
     tab.send("/quiet /length 5 /rate 0")
     tab.has_checked(1)
-    other = open_tab(tab.page.url, script=f"sessionStorage.setItem('token', '{BOB.key}')")
+    other = open_tab(tab.page.url, script=f"sessionStorage.setItem('token /', '{BOB.key}')")
     expect(other.page.locator("#notice")).to_contain_text("there is no such session")
     assert other.messages() == []
 

@@ -185,7 +185,7 @@ def test_a_copied_program_says_why_its_start_was_refused(open_tab):
 
 
 def test_what_is_copied_says_where_a_token_goes_and_holds_none(guarded, open_tab):
-    tab = open_tab(f"{guarded.url}/", script=f"sessionStorage.setItem('token', '{ADA.key}')")
+    tab = open_tab(f"{guarded.url}/", script=f"sessionStorage.setItem('token /', '{ADA.key}')")
     tab.send("/quiet /length 5 /rate 500 é")
     tab.has_checked(1)
     for number, language in enumerate(("curl", "Python", "JavaScript"), 2):

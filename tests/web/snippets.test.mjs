@@ -21,3 +21,8 @@ test("a session's id in an address that somebody made up stays an argument of th
     assert.ok(!stdout.split("\n").includes("hacked"), stdout);
   }
 });
+
+test("what would steer a terminal that it is pasted into is escaped", () => {
+  const steers = "it's\x7f; echo hacked; \x9b2J";
+  for (const text of all({ ...place, content: steers })) assert.doesNotMatch(text, /[\x7f-\x9f]/);
+});

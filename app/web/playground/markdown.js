@@ -7,7 +7,7 @@ import { element } from "./element.js";
 
 const FENCE = /^ {0,3}(```+|~~~+)\s*([\w+#.-]*)/;
 const BLOCKS = [
-  { test: /^(#{1,6})\s+(.+?)\s*#*$/, make: (found) => element(`h${found[1].length}`, {}, ...inline(found[2])) },
+  { test: /^(#{1,6})\s+(\S.*)$/, make: (found) => element(`h${found[1].length}`, {}, ...inline(unclosed(found[2]))) },
   { test: /^ {0,3}([-*_])( *\1){2,} *$/, make: () => element("hr") },
   { test: /^ {0,3}> ?(.*)$/, join: "blockquote" },
   { test: /^\s*[-*+]\s+(.*)$/, list: "ul" },
@@ -15,11 +15,12 @@ const BLOCKS = [
 ];
 const ROW = /^\s*\|.*\|\s*$/;
 const RULER = /^\s*\|(\s*:?-+:?\s*\|)+\s*$/;
+// Each looks only so far for its end: a text full of beginnings would take the time of its length squared.
 const SPANS = [
-  /(?<ticks>`+)(?<source>[^]*?[^`])\k<ticks>(?!`)/,
-  /\*\*(?<bold>\S(?:[^]*?\S)?)\*\*/,
-  /(?<![\w*])[*_](?<italic>[^\s*_](?:[^*_]*[^\s*_])?)[*_](?![\w*])/,
-  /\[(?<label>[^\]]+)\]\((?<href>https?:\/\/[^\s)]+)\)/,
+  /(?<ticks>`{1,8})(?<source>[^]{0,2000}?[^`])\k<ticks>(?!`)/,
+  /\*\*(?<bold>\S(?:[^]{0,1000}?\S)?)\*\*/,
+  /(?<![\w*])[*_](?<italic>[^\s*_](?:[^*_]{0,500}[^\s*_])?)[*_](?![\w*])/,
+  /\[(?<label>[^\]]{1,500})\]\((?<href>https?:\/\/[^\s)]{1,2000})\)/,
 ];
 const INLINE = new RegExp(SPANS.map(({ source }) => source).join("|"), "g");
 
@@ -82,6 +83,13 @@ function block(lines, depth) {
     (line) => line.trim() && !ROW.test(line) && !FENCE.test(line) && !BLOCKS.some(({ test }) => test.test(line)),
   );
   return [element("p", {}, ...inline([first, ...more].join("\n")))];
+}
+
+/** A heading's text without the marks that may stand behind it. */
+function unclosed(text) {
+  let end = text.trimEnd().length;
+  while (end > 0 && text[end - 1] === "#") end--;
+  return text.slice(0, end).trimEnd();
 }
 
 function code(lines, [, mark, language]) {

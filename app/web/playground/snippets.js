@@ -11,7 +11,12 @@
  */
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
-const literal = (value) => JSON.stringify(value);
+/** JSON that a terminal shows as it is: what would steer it, such as a delete, is escaped. */
+const literal = (value) =>
+  JSON.stringify(value).replace(
+    /[\x7f-\x9f\u2028\u2029]/g,
+    (steers) => `\\u${steers.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 
 const path = ({ base, session }) => `${base}sessions/${encodeURIComponent(session)}`;
 const message = ({ content, files }) => ({ content, ...(files.length && { files }) });
