@@ -1,5 +1,6 @@
 """What the `runcast` command prints for people to keep."""
 
+import os
 import re
 
 import pytest
@@ -8,6 +9,13 @@ from click.testing import CliRunner
 from app.__main__ import main
 from app.transports.auth.keys import ApiKeys
 from tests.postgres import PASSWORD, postgres_server
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_set(monkeypatch):
+    """What tests themselves are told in variables is no setting."""
+    for name in [name for name in os.environ if name.startswith("RUNCAST_")]:
+        monkeypatch.delenv(name)
 
 
 def test_key_prints_a_key_and_the_entry_that_knows_it():

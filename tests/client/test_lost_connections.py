@@ -41,7 +41,7 @@ async def test_a_connection_that_is_cut_again_and_again_is_taken_up_where_it_bro
         run = await session.send(TICKING)
         seen = await some(session)
         while not is_terminal(seen[-1]):
-            if len(seen) % 20 == 1:
+            if len(seen) % 5 == 1:
                 cable.cut()
             seen.append(await anext(session))
         assert session.transport == transport

@@ -186,6 +186,7 @@ async def test_a_worker_that_dies_at_once_is_replaced_later_and_later_until_it_c
     serve: Serve, keys: KeyServer
 ) -> None:
     gateway = serve(asked_for=AWAY)
+    await until(lambda: len(gateway.said("server.started")) == 2)
     keys.kill()
     os.kill(workers_of(gateway)[0], signal.SIGKILL)
     await until(lambda: len(gateway.said("worker.ended")) == 3)
