@@ -54,8 +54,8 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
 
         fleet, live = await _ground(settings, telemetry, lost, stack)
         url = database_url(settings)
-        if settings.database_url is not None and not fleet.shared:
-            await stack.enter_async_context(claimed(url))
+        if settings.database_url is not None:
+            await stack.enter_async_context(claimed(url, fleet.meeting if fleet.shared else None))
         rows = await open_sessions(url, synchronous=settings.sqlite_sync, pool=settings.database_pool)
         stack.push_async_callback(rows.close)
         log = ArchivedLog(live, rows, measures=telemetry.measures, shared=fleet.shared)

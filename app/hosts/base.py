@@ -103,10 +103,12 @@ class Fleet(Protocol):
     Attributes:
         name: this process's, in the rows of its runs; never used again by another.
         shared: whether there may be others.
+        meeting: what those have in common that can be one gateway, and nobody else has.
     """
 
     name: str
     shared: bool
+    meeting: str
 
     def join(self, member: Member) -> None:
         """Have orders and news given to `member` from now on."""
@@ -163,7 +165,7 @@ class Alone:
     shared = False
 
     def __init__(self) -> None:
-        self.name = secrets.token_hex(8)
+        self.name = self.meeting = secrets.token_hex(8)
 
     def join(self, member: Member) -> None:
         """As `Fleet.join`; there is nobody to hear of."""

@@ -42,9 +42,15 @@ _SHORT: Final = 2.0
 """Seconds for which a question to the server is tried; it is asked again anyway."""
 
 _SIGN: Final = b"""#!lua flags=allow-oom
-return redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
+redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
+local meeting = ARGV[3] == '' and redis.call('GET', KEYS[2]) or ARGV[2]
+redis.call('SET', KEYS[2], meeting, 'PX', 2 * ARGV[1])
+return meeting
 """
-"""A sign of life; a server that has no room for a byte more has to take it, or all hosts would be given up."""
+"""A sign of life; a server that has no room for a byte more has to take it, or all hosts would be given up.
+
+It answers what everybody has in common who meets here: as long as anybody does, it stays the same.
+"""
 
 
 class RedisFleet:
@@ -67,7 +73,7 @@ class RedisFleet:
         renew: float = RENEW,
         patience: float = PATIENCE,
     ) -> None:
-        self.name = secrets.token_hex(8)
+        self.name = self.meeting = secrets.token_hex(8)
         self._prefix = prefix
         self._lease, self._renew, self._patience = lease, renew, patience
         self._server = server
@@ -75,6 +81,7 @@ class RedisFleet:
         self._loop = asyncio.get_running_loop()
         self._subscriber: Subscriber | None = None
         self._member: Member | None = None
+        self._met = False
         self._viewed: set[str] = set()
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[Refusal | None]] = {}
@@ -161,8 +168,11 @@ class RedisFleet:
             StoreUnavailable: the server does not take it.
         """
         began = self._loop.time()
-        command = "EVAL", _SIGN, 1, self._key(self.name), round(self._lease * 1000)
-        await self._pipe.ask(*command, patience=self._renew)
+        keys = self._key(self.name), f"{self._prefix}meeting"
+        # Who has met others before keeps to that, also where the server has forgotten it.
+        command = "EVAL", _SIGN, len(keys), *keys, round(self._lease * 1000), self.meeting, "met" if self._met else ""
+        meeting = await self._pipe.ask(*command, patience=self._renew)
+        self.meeting, self._met = meeting.decode(), True
         self._renewed = began
 
     async def _live(self) -> None:
@@ -182,9 +192,13 @@ class RedisFleet:
                     await self._hurry.wait()
 
     async def _subscribe(self, subscriber: Subscriber, what: str) -> None:
+        if what not in self._viewed:  # it was looked at for no longer than a moment
+            return
         with suppress(StoreUnavailable):  # then it is heard of once there is a connection
             await subscriber.subscribe(self._views(what))
             self._tell_member(what, Missed())
+        if what not in self._viewed:
+            subscriber.unsubscribe(self._views(what))
 
     def _connected(self) -> None:
         """There is a new connection; what was published meanwhile is lost, and so may be the lease."""

@@ -54,6 +54,7 @@ class LocalFleet:
         loses: Callable[[], bool] = lambda: False,
     ) -> None:
         self.name = secrets.token_hex(8)
+        self.meeting = "the street"
         self.owner: object | None = None
         self._street = street
         self._pause = pause

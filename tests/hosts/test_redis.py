@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError, NoAnswer, StoreUnavailable
-from app.hosts.base import Cancel
+from app.hosts.base import Cancel, News, Order
 from app.hosts.redis import open_fleet
 from app.runlog.redis.following import Following
 from app.sessions.base import RunStatus
@@ -32,6 +32,16 @@ async def town(server: KeyServer, tmp_path: Path, quick: None, anyio_backend: st
     town = Town(tmp_path, STORES["sqlite"](tmp_path), server, "t:")
     yield town
     await town.close_all()
+
+
+class Deaf:
+    """A member that nobody tells anything."""
+
+    async def obey(self, order: Order) -> None:
+        raise AssertionError(order)
+
+    def hear(self, session_id: str, news: News) -> None:
+        """What was missed, at most."""
 
 
 async def pause(server: KeyServer) -> None:
@@ -191,3 +201,33 @@ async def test_a_server_that_is_full_takes_signs_of_life_still(server: KeyServer
     await fleet.sign()
     assert await fleet.missing({fleet.name}) == frozenset()
     await fleet.close()
+
+
+async def test_who_meets_at_a_server_has_that_in_common_even_when_the_server_forgets_it(server: KeyServer) -> None:
+    one, other = await open_fleet(server.url, prefix="t:"), await open_fleet(server.url, prefix="t:")
+    elsewhere = await open_fleet(server.url, prefix="u:")
+    assert one.meeting == other.meeting != elsewhere.meeting
+    server.ask("FLUSHALL")
+    newcomer = await open_fleet(server.url, prefix="t:")
+    await one.sign()
+    late = await open_fleet(server.url, prefix="t:")
+    assert newcomer.meeting != one.meeting == late.meeting
+    for fleet in (one, other, elsewhere, newcomer, late):
+        await fleet.close()
+
+
+async def test_what_is_viewed_for_a_moment_is_heard_of_no_longer(server: KeyServer) -> None:
+    one, other = await open_fleet(server.url, prefix="t:"), await open_fleet(server.url, prefix="t:")
+    one.join(Deaf())
+    for viewers in (1, 0, 1, 0):
+        one.viewed("a moment", viewers)
+    one.viewed("for long", 1)
+
+    async def until_it_is_heard_of() -> None:
+        while not await other.viewed_elsewhere("for long"):  # noqa: ASYNC110 - it is the server that comes to know
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(until_it_is_heard_of(), PATIENCE)
+    assert not await other.viewed_elsewhere("a moment")
+    for fleet in (one, other):
+        await fleet.close()

@@ -34,6 +34,25 @@ async def test_a_second_process_is_refused_while_the_first_is_there(url: str) ->
         pass
 
 
+async def test_processes_of_one_fleet_share_a_database_with_nobody_else(url: str) -> None:
+    async with claimed(url, "a", patience=0), claimed(url, "a", patience=0):
+        for stranger in (None, "b"):
+            with pytest.raises(ConfigurationError, match="is in use by"):
+                async with claimed(url, stranger, patience=0):
+                    pass
+    async with claimed(url, "b", patience=0):
+        pass
+    async with claimed(url, patience=0):
+        with pytest.raises(ConfigurationError, match="without the same RUNCAST_REDIS_URL"):
+            async with claimed(url, "a", patience=0):
+                pass
+
+
+async def test_fleets_in_other_databases_are_no_strangers(server: PostgresServer, url: str) -> None:
+    async with claimed(url, "a", patience=0), claimed(server.empty(), "b", patience=0):
+        pass
+
+
 async def test_without_the_driver_the_way_to_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "asyncpg", None)
     with pytest.raises(ConfigurationError, match=r"needs asyncpg, which is not installed: .*EXTRA=scale"):
