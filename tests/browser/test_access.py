@@ -94,6 +94,7 @@ def test_the_playground_shows_no_session_of_somebody_else(guarded, open_tab):
     assert other.messages() == []
 
 
+@pytest.mark.slow
 def test_an_event_source_whose_ticket_has_expired_goes_on_with_another(launch, browser, merge):
     gateway = keyed(launch, command=("-m", "short_tickets"))
     with (

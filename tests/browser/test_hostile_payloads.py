@@ -79,6 +79,7 @@ def cut(text: str) -> str:
     return text.encode()[:FIELD_LIMIT].decode(errors="ignore")
 
 
+@pytest.mark.slow
 def test_whatever_an_agent_says_reaches_event_source_exactly_and_under_its_own_id(api, open_tab, cable):
     tab = open_tab(f"{cable.base}/")
     run = api.start(FAILURE)
@@ -120,6 +121,7 @@ def test_titles_come_back_exactly(api, open_tab):
     assert json.loads(tab.page.evaluate(TITLES, addresses)) == titles
 
 
+@pytest.mark.slow
 def test_the_playground_shows_whatever_an_agent_says_as_text(api, open_tab):
     run = api.start(FAILURE)
     api.log(run)

@@ -17,6 +17,7 @@ LONGEST = 1_000
 """Milliseconds that a page may not answer, on a machine that has much else to do."""
 
 
+@pytest.mark.slow
 def test_a_run_of_ten_thousand_events_is_drawn_without_freezing_the_page(api, open_tab):
     tab = open_tab(script=LONG_TASKS)
     tab.send("/length 10000 /rate 0 Hello")

@@ -106,6 +106,7 @@ def test_ten_tabs_over_sse_are_one_viewer_and_leave_the_browser_connections_for_
     are_exact(tabs, api, run, merge)
 
 
+@pytest.mark.slow
 def test_without_sharing_six_tabs_over_sse_use_them_up(api, context):
     run, session = begin(api, "/length 5000 /rate 50 Hello")
     tabs = [Bare.opened(context, api.base) for _ in range(7)]
@@ -115,6 +116,7 @@ def test_without_sharing_six_tabs_over_sse_use_them_up(api, context):
     stop(api, run)
 
 
+@pytest.mark.slow
 def test_a_leader_that_closes_crashes_or_is_frozen_is_followed_by_another_and_nothing_is_lost(
     api, context, shared, merge
 ):
@@ -150,6 +152,7 @@ def test_a_leader_that_closes_crashes_or_is_frozen_is_followed_by_another_and_no
     assert late[1].got[-1]["type"] == "stream_cancelled"
 
 
+@pytest.mark.slow
 def test_a_leader_that_hangs_is_deposed(api, shared, merge):
     run, session = begin(api, "/length 5000 /rate 100 Hello")
     tabs = [shared(session) for _ in range(3)]
@@ -179,6 +182,7 @@ def test_commands_work_from_any_tab(api, shared):
             other.until("cancels", number)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", ["websocket", "sse", "eventsource"])
 def test_shared_tabs_come_through_a_network_that_breaks(api, context, merge, transport):
     run, session = begin(api, "/length 5000 /rate 100 Hello")

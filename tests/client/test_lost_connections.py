@@ -202,6 +202,7 @@ def small_buffer() -> httpx.AsyncHTTPTransport:
     return httpx.AsyncHTTPTransport(verify=False, socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)])
 
 
+@pytest.mark.slow
 async def test_a_program_that_reads_too_slowly_gets_everything_all_the_same(
     launch: Launch, transport: str, lost: list[Lost], small_buffer: httpx.AsyncHTTPTransport
 ) -> None:

@@ -13,6 +13,7 @@ __all__ = ["network"]
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("network")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_pulled_cable_is_noticed_and_the_rest_comes_over_a_new_one(
     launch: Launch, network: Network, transport: str, monkeypatch: pytest.MonkeyPatch

@@ -43,6 +43,7 @@ def pair(start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path)
     return pair_
 
 
+@pytest.mark.slow
 async def test_a_process_that_was_taken_for_dead_says_no_more_word_when_it_wakes(
     pair: Pair, start_server: Callable[..., KeyServer]
 ) -> None:

@@ -67,6 +67,7 @@ class Client:
         self.statuses += [int(found) for found in STATUS.findall(answer)]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_garbage_is_refused_and_costs_nobody_an_event(launch: Launch) -> None:
     gateway = launch()

@@ -87,6 +87,7 @@ async def check(gateway: Gateway, session: str, run: str, witnesses: list[Witnes
         assert story(logged(rest)) == story(log[len(kept) :] + rerun)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)  # as many starts as rounds
 async def test_what_was_seen_before_a_kill_is_in_the_log_after_it(launch: Launch) -> None:
     seed = int(os.environ.get("FAULT_SEED", str(random.SystemRandom().randrange(1 << 32))))

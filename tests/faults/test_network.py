@@ -42,6 +42,7 @@ async def attached(gateway: Gateway, sessions: Sequence[str]) -> AsyncIterator[l
         yield cut
 
 
+@pytest.mark.slow
 async def test_viewers_that_vanish_are_let_go_and_resume_when_they_are_back(launch: Launch, network: Network) -> None:
     """Rows 8 and 21: the network is cut, in the middle of a run or while nothing is said."""
     gateway = launch(agent="faulty:agent", send_timeout=str(SEND_TIMEOUT))
@@ -79,6 +80,7 @@ def resume_at(seen: list[Item]) -> str:
     return next(str(item.id or item.message["position"]) for item in reversed(seen))
 
 
+@pytest.mark.slow
 async def test_a_network_that_loses_every_third_packet_only_makes_it_slower(launch: Launch, network: Network) -> None:
     """Row 9: packet loss of 30 %."""
     gateway = launch(agent="faulty:agent")

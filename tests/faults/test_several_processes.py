@@ -57,6 +57,7 @@ async def test_a_run_of_one_is_followed_answered_and_cancelled_at_the_other(pair
         assert SHARED["secret"] not in gateway.stderr
 
 
+@pytest.mark.slow
 async def test_when_one_is_killed_the_other_ends_its_runs_in_time_and_serves_on(pair: tuple[Gateway, Gateway]) -> None:
     one, other = pair
     async with one.client() as http, other.client() as elsewhere:

@@ -128,6 +128,7 @@ async def rows_restarted(town: Town) -> None:
     await asyncio.to_thread(town.rows.start)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("happening", "ticks"), [(killed, 300), (paused, 600), (rows_restarted, 300)])
 async def test_a_server_that_is_away_for_a_while_costs_time_and_nothing_else(
     town: Town, happening: Callable[[Town], Awaitable[None]], ticks: int
@@ -199,6 +200,7 @@ def replica(town: Town) -> Iterator[KeyServer]:
     town.keys.remain()
 
 
+@pytest.mark.slow
 async def test_a_replica_that_lags_and_takes_over_leaves_no_silent_hole(town: Town, replica: KeyServer) -> None:
     """Row 7: a fail-over."""
     async with town.followed("tick 1000") as (session, run, viewers), town.followed("pause 3000") as quiet:

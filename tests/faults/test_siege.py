@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.gateway import environment
 from tests.postgres import postgres_server
 from tests.runlog.servers import VALKEY, KeyServer
@@ -15,6 +17,7 @@ SMALL = (
 )
 
 
+@pytest.mark.slow
 def test_every_viewer_has_what_the_logs_say_whatever_befalls_the_processes() -> None:
     """Row 24: two processes that take a run for theirs; row 1 with several processes. `bench/chaos.py` tells more."""
     database, keys = postgres_server().migrated(), KeyServer(VALKEY, "--appendonly", "yes")

@@ -10,6 +10,7 @@ from tests.gateway import Launch, log_of, new_session, start
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 async def test_neither_signal_waits_for_an_agent_that_will_not_stop(launch: Launch, number: int) -> None:
     server = launch(agent="stubborn:agent", drain_timeout="0.1")

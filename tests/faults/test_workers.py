@@ -139,6 +139,7 @@ async def listed(http: httpx.AsyncClient) -> list[Json]:
     return list((await http.get("/operator/runs", params={"status": "running"})).raise_for_status().json()["items"])
 
 
+@pytest.mark.slow
 async def test_a_worker_that_is_killed_is_replaced_and_its_runs_end_in_time(serve: Serve) -> None:
     gateway = serve(asked_for=("worker.ended", "hosts.gone"))
     runs = await runs_at_every_worker(gateway)
@@ -182,6 +183,7 @@ def _first(rows: dict[str, str], status: str) -> str:
     return next(run for run, found in rows.items() if found == status)
 
 
+@pytest.mark.slow
 async def test_a_worker_that_dies_at_once_is_replaced_later_and_later_until_it_can_be(
     serve: Serve, keys: KeyServer
 ) -> None:
@@ -199,6 +201,7 @@ async def test_a_worker_that_dies_at_once_is_replaced_later_and_later_until_it_c
     assert [each["retry_in"] for each in (first, *others[:2])] == [0.5, 1.0, 2.0]
 
 
+@pytest.mark.slow
 async def test_every_worker_is_told_to_go_and_tells_its_viewers(serve: Serve) -> None:
     gateway = serve(drain_timeout="0.5")
     async with gateway.client() as http:
@@ -244,6 +247,7 @@ def answers(gateway: Gateway) -> bool:
     return True
 
 
+@pytest.mark.slow
 async def test_while_one_worker_goes_the_others_take_who_comes(serve: Serve) -> None:
     gateway = serve(asked_for=("worker.ended",))
     await runs_at_every_worker(gateway)

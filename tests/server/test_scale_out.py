@@ -98,6 +98,7 @@ async def test_what_is_started_through_nginx_is_followed_at_every_gateway_withou
         assert gateway.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 async def test_a_rolling_restart_costs_neither_a_message_nor_a_command(
     proxy: Nginx, pair: tuple[Gateway, Gateway]

@@ -57,6 +57,7 @@ async def is_served_until(gateway: Gateway, done: asyncio.Task[object]) -> None:
         await is_served(gateway)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("manner", ["headers", "body"])
 async def test_who_sends_slowly_is_cut_and_everybody_else_is_served(gateway: Gateway, manner: str) -> None:
     options = ("-H", "-u", f"{gateway.url}/health/live")

@@ -79,6 +79,7 @@ def read_up_to(connection: socket.socket, end: bytes) -> None:
         got = got[-len(end) :] + data
 
 
+@pytest.mark.slow
 @pytest.mark.faults
 async def test_a_viewer_that_takes_nothing_is_cut_and_nobody_else_notices(
     loud: Gateway, transport: str, sockets: list[socket.socket]

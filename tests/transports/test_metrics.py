@@ -192,6 +192,7 @@ async def test_commits_are_timed(gateway: Gateway, before: Scrape) -> None:
     assert 0 < found(f"{name}_sum") < 10 * found(f"{name}_count")
 
 
+@pytest.mark.slow
 async def test_a_viewer_that_takes_nothing_is_counted_as_cut(launch: Launch, transport: str) -> None:
     gateway = launch(agent="loud:agent", send_timeout="1")
     async with gateway.client() as http:

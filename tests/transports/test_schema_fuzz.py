@@ -21,6 +21,7 @@ CHECKS = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_every_answer_is_one_that_the_document_declares(launch: Launch, tmp_path: Path) -> None:
     gateway = keyed(launch)

@@ -119,6 +119,7 @@ async def test_after_its_five_minutes_it_opens_nothing(launch: Launch) -> None:
         assert (refused.status_code, refused.json()["detail"]) == (401, "the ticket has expired")
 
 
+@pytest.mark.slow
 async def test_an_open_stream_outlives_its_ticket(launch: Launch) -> None:
     gateway = keyed(launch, secret=SECRET)
     issued = time.time() - LIFETIME + 8
