@@ -115,5 +115,5 @@ def test_an_event_source_whose_ticket_has_expired_goes_on_with_another(launch, b
         log = ada.get(f"{path}/log", params={"after": "0", "limit": 1000}).json()["events"]
         got = tab.got
     assert merge(got) == merge(log)
-    assert len([url for url in asked if url.endswith("/tickets")]) == 3
+    assert len([url for url in asked if url.endswith("/tickets")]) in (2, 3)  # a drop may come before a ticket's end
     assert not [url for url in asked if ADA.key in url]

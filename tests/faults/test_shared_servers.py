@@ -24,7 +24,7 @@ SOON = 5.0
 """Seconds within which a viewer knows that something was lost."""
 NOTICED = (
     *("lease.not_renewed", "redis.disconnected", "sweep.failed", "storage.failed", "stores.not_ready"),
-    *("runlog.lost", "server.unheard", "agent.failed_late"),
+    *("runlog.lost", "server.unheard", "agent.failed_late", "database.claim_lost"),
 )
 """What the log says of servers that are away, full or empty."""
 
