@@ -55,9 +55,11 @@ def stop(api, run):
 
 
 def leader(tabs):
-    """The tab that has the connection. There is one, as soon as somebody hears something new."""
-    (found,) = [tab for tab in tabs if tab.page.evaluate(LEADS)]
-    return found
+    """The tab that has the connection; one that still catches up has its own for that long."""
+    end = time.monotonic() + 10
+    while len(found := [tab for tab in tabs if tab.page.evaluate(LEADS)]) != 1:
+        assert time.monotonic() < end, f"{len(found)} have a connection"
+    return found[0]
 
 
 def furthest(tabs):
