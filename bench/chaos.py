@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import random
+import re
 import sys
 import time
 from collections import Counter
@@ -266,7 +267,9 @@ async def besiege(options: argparse.Namespace, database: str, keys: str) -> list
         for conversation in conversations:
             conversation.judge()
         await doors.close()
-        complaints = [line for each in behind for line in each.server.complaints().splitlines() if "Traceback" in line]
+        logged = [line for each in behind for line in each.server.complaints().splitlines()]
+    count.update(f"logged {event}" for event in re.findall(r'"event": "(.*?)"', "\n".join(logged)))
+    complaints = [line for line in logged if "Traceback" in line]
     report(options, count, siege)
     return [*siege.wrong, *(wrong for each in conversations for wrong in each.wrong), *complaints]
 
@@ -319,7 +322,7 @@ def main() -> int:
     with servers(options) as (database, keys):
         wrong = uvloop.run(besiege(options, database, keys))
     for line, times in Counter(wrong).most_common(50):
-        print(f"WRONG ({times} times): {line[:400]}")
+        print(f"WRONG ({times} times): {line if 'Traceback' in line else line[:400]}")
     print(f"| violations | {len(wrong)} |")
     return 1 if wrong else 0
 

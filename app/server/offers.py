@@ -32,6 +32,6 @@ def offers(transport: asyncio.Transport) -> dict[str, Callable[[], Any]]:
 def reset(transport: asyncio.Transport) -> None:
     """Cut a connection, so that its peer can't take what it got for the whole."""
     connection = transport.get_extra_info("socket")
-    if connection is not None:
+    if connection is not None and connection.fileno() >= 0:  # the peer may have been quicker
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
     transport.abort()
