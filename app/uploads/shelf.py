@@ -7,6 +7,7 @@ disk, so that whatever has its final name is complete. Everything blocks: call i
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -21,6 +22,7 @@ from typing import Final
 _FOLDER: Final = re.compile(r"[0-9a-f]{32}")
 _FILE: Final = re.compile(r"(file_[0-9a-f]{32})(\.[a-z0-9]{1,12})?(\.part)?")
 _PART: Final = ".part"
+_ATTEMPTS: Final = 10
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -83,13 +85,21 @@ class Shelf:
         return self._folder(session_id) / name
 
     def begin(self, session_id: str, name: str) -> Incoming:
-        """Begin to write a file, whose name must be new."""
+        """Begin to write a file, whose name must be new.
+
+        Raises:
+            FileNotFoundError: the session's folder is removed again and again.
+        """
         folder = self._folder(session_id)
-        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-            _sync(folder.parent)
-        return Incoming(folder, name)
+        for _ in range(_ATTEMPTS):
+            folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                folder.mkdir(mode=0o700)
+                _sync(folder.parent)
+            # Another process that starts sweeps folders away while they are empty.
+            with suppress(FileNotFoundError):
+                return Incoming(folder, name)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
 
     def holds(self, session_id: str, name: str) -> bool:
         """Whether the file is there, and a file."""
@@ -105,13 +115,16 @@ class Shelf:
 
     def clear(self, session_id: str) -> None:
         """Remove everything of a session, if there is anything."""
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self._folder(session_id))
+        folder = self._folder(session_id)
+        while os.path.lexists(folder):
+            # It stops at the first file that another process has removed meanwhile.
+            with suppress(FileNotFoundError):
+                shutil.rmtree(folder)
 
     def found(self) -> Iterator[tuple[str, Path]]:
         """Every file that is there or was on its way in, with its id; what we did not make is passed over."""
         for folder in self._folders():
-            for path in folder.iterdir():
+            for path in _held_by(folder):
                 if (match := _FILE.fullmatch(path.name)) is not None:
                     yield match[1], path
 
@@ -122,13 +135,20 @@ class Shelf:
                 folder.rmdir()
 
     def _folders(self) -> Iterator[Path]:
-        with suppress(FileNotFoundError):
-            for folder in self._root.iterdir():
-                if _FOLDER.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
-                    yield folder
+        for folder in _held_by(self._root):
+            if _FOLDER.fullmatch(folder.name) and folder.is_dir() and not folder.is_symlink():
+                yield folder
 
     def _folder(self, session_id: str) -> Path:
         return self._root / hashlib.sha256(session_id.encode()).hexdigest()[:32]
+
+
+def _held_by(folder: Path) -> list[Path]:
+    """What is in a folder; nothing, if it was removed meanwhile."""
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _sync(folder: Path) -> None:

@@ -1,8 +1,11 @@
 """Bytes on disk."""
 
+import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -129,3 +132,67 @@ def test_what_is_found_is_ours_with_what_was_on_its_way_in(shelf):
     part.discard()
     shelf.sweep()
     assert sorted(each.name for each in shelf._root.iterdir()) == sorted(["README", path.parent.name])
+
+
+class Just:
+    """Has something done elsewhere just before one of our own calls of the system."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, name: str) -> None:
+        self._call = getattr(os, name)
+        self._due: dict[str, Callable[[], None]] = {}
+        patch.setattr(os, name, self._called)
+
+    def before(self, path: str | Path, do: Callable[[], None]) -> None:
+        """Once, when the call is about this path."""
+        self._due[str(path)] = do
+
+    def _called(self, path: Any, *arguments: Any, **options: Any) -> Any:
+        if (do := self._due.pop(str(path), None)) is not None:
+            do()
+        return self._call(path, *arguments, **options)
+
+
+def test_a_sweep_of_another_process_does_not_disturb_a_file_that_begins(shelf, monkeypatch):
+    folder = shelf.path("s", FILE).parent
+    opens, swept = Just(monkeypatch, "open"), []
+
+    def sweep() -> None:
+        Shelf(shelf._root).sweep()
+        swept.append(not folder.exists())
+
+    for at in (folder, FILE + ".part"):
+        opens.before(at, sweep)
+        assert put(shelf).read_bytes() == b"data"
+        shelf.clear("s")
+    assert swept == [True, True]
+
+
+def test_a_folder_that_goes_whenever_it_is_made_is_given_up(shelf, monkeypatch):
+    folder, make = shelf.path("s", FILE).parent, Path.mkdir
+
+    def make_and_lose(path: Path, *arguments: Any, **options: Any) -> None:
+        make(path, *arguments, **options)
+        if path == folder:
+            folder.rmdir()
+
+    monkeypatch.setattr(Path, "mkdir", make_and_lose)
+    with pytest.raises(FileNotFoundError, match=folder.name):
+        shelf.begin("s", FILE)
+
+
+def test_a_session_that_another_process_clears_meanwhile_is_not_found(shelf, monkeypatch):
+    put(shelf)
+    kept = put(shelf, "t", OTHER)
+    for call in ("listdir", "scandir"):  # newer Pythons list by the other
+        Just(monkeypatch, call).before(shelf.path("s", FILE).parent, lambda: Shelf(shelf._root).clear("s"))
+    assert list(shelf.found()) == [(OTHER, kept)]
+
+
+def test_a_file_that_another_process_removes_meanwhile_keeps_no_other_from_being_cleared(shelf, monkeypatch):
+    for name in (FILE, OTHER):
+        put(shelf, name=name)
+    unlinks = Just(monkeypatch, "unlink")
+    for name, other in ((FILE, OTHER), (OTHER, FILE)):  # whichever comes first
+        unlinks.before(name, lambda other=other: shelf.path("s", other).unlink(missing_ok=True))
+    shelf.clear("s")
+    assert list(shelf._root.iterdir()) == []
