@@ -217,6 +217,8 @@ class RunRegistry:
         found = await self._rows.get_run(session_id, run_id)
         if found is None:
             raise RunNotFound("there is no such run in this session")
+        if found.trimmed:
+            self._stores.log.heed_trims([run_id])
         return await self._current(found)
 
     async def runs(self, principal: str, session_id: str, limit: int, cursor: str | None) -> Listing[Run]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from app.errors import Fenced, Gap
@@ -49,6 +49,7 @@ class ArchivedLog:
         self._decoded: OrderedDict[str, Window] = OrderedDict()
         self._decoded_events = 0
         self._seen_live: set[str] = set()
+        self._trimmed: set[str] = set()
         self._epoch = 0
         self._share = SingleFlight()
 
@@ -70,6 +71,14 @@ class ArchivedLog:
             rest = await asyncio.to_thread(trim_archive, body)
             await self._archive.put_archive(run_id, rest, trimmed=True)
             self._forget(run_id)
+
+    def heed_trims(self, run_ids: Iterable[str]) -> None:
+        """Take note that logs were trimmed, maybe by another process: what is remembered of them whole is old."""
+        for run_id in run_ids:
+            window = self._decoded.get(run_id)
+            if run_id not in self._trimmed or (window is not None and window.count > 1):
+                self.release(run_id)
+                _learn(self._trimmed, run_id)
 
     async def append(self, run_id: str, first_seq: int, events: Sequence[Event], *, closed: bool = False) -> None:
         """As `RunLog.append`; a run in the archive is closed, and so is one that was deleted."""
@@ -161,9 +170,7 @@ class ArchivedLog:
             return None
         if not page.tail:
             return None
-        if len(self._seen_live) >= _MAX_KNOWN:
-            self._seen_live.clear()
-        self._seen_live.add(run_id)
+        _learn(self._seen_live, run_id)
         return page
 
     async def _wait_for_either(self, run_id: str, after: int, bell: Bell | None) -> bool:
@@ -220,6 +227,12 @@ class ArchivedLog:
         window = self._decoded.pop(run_id, None)
         if window is not None:
             self._decoded_events -= window.count
+
+
+def _learn(known: set[str], run_id: str) -> None:
+    if len(known) >= _MAX_KNOWN:
+        known.clear()
+    known.add(run_id)
 
 
 def _window_of(body: bytes) -> Window:

@@ -62,6 +62,7 @@ class Run:
 
     Attributes:
         host: the process that executes it, or did.
+        trimmed: retention has left nothing of its log but the terminal (P3.6).
     """
 
     id: str
@@ -78,6 +79,16 @@ class Run:
     output: str | None = None
     error: RunError | None = None
     host: str = ""
+    trimmed: bool = False
+
+
+@frozen
+class BegunRun:
+    """A run whose turn has come; `trimmed` as of Run."""
+
+    number: int
+    id: str
+    trimmed: bool = False
 
 
 @frozen
@@ -303,8 +314,8 @@ class SessionStore(Protocol):
     async def unarchived_runs(self, session_id: str) -> Sequence[str]:
         """The ids of the session's runs without an archive, in order: what goes on, or has not been put away yet."""
 
-    async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
-        """(number, run id) of every run whose turn has come, in order: nothing will ever come before the last of them.
+    async def begun_runs(self, session_id: str) -> Sequence[BegunRun]:
+        """Every run whose turn has come, in order: nothing will ever come before the last of them.
 
         A run that was cancelled while it waited has its turn when those before it have ended.
         """

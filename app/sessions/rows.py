@@ -14,9 +14,7 @@ from app.sessions.tables import runs
 AnyRow = Row[*tuple[Any, ...]]
 
 RUN_COLUMNS: tuple[Column[Any], ...] = tuple(
-    column
-    for column in runs.c
-    if column.name not in {"idempotency_key", "body_hash", "terminal", "archived", "trimmed_at", "reason"}
+    column for column in runs.c if column.name not in {"idempotency_key", "body_hash", "terminal", "archived", "reason"}
 )
 """What `to_run` reads."""
 
@@ -51,6 +49,7 @@ def to_run(row: AnyRow) -> Run:
         output=row.output,
         error=None if row.error_code is None else RunError(row.error_code, row.error_message),
         host=row.host,
+        trimmed=row.trimmed_at is not None,
     )
 
 

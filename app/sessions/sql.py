@@ -16,6 +16,7 @@ from app.errors import SessionNotFound
 from app.inspection import inspect
 from app.sessions import ending, expiring, filing, overseeing, starting
 from app.sessions.base import (
+    BegunRun,
     Ended,
     Expired,
     Listing,
@@ -133,10 +134,12 @@ class SqlSessionStore(SessionStore):
     async def unarchived_runs(self, session_id: str) -> Sequence[str]:
         return [run_id for _, run_id in await self._numbers(runs.c.session_id == session_id, unarchived)]
 
-    async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
+    async def begun_runs(self, session_id: str) -> Sequence[BegunRun]:
         first = select(func.min(runs.c.number)).where(runs.c.session_id == session_id, active).scalar_subquery()
         has_come = runs.c.number <= func.coalesce(first, runs.c.number)
-        return await self._numbers(runs.c.session_id == session_id, ~queued, has_come)
+        query = select(runs.c.number, runs.c.id, runs.c.trimmed_at).order_by(runs.c.number)
+        rows = await self._database.read(query.where(runs.c.session_id == session_id, ~queued, has_come))
+        return [BegunRun(row.number, row.id, row.trimmed_at is not None) for row in rows]
 
     async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:
         rows = await self._database.read(starting.kept_line_of(session_id))

@@ -14,7 +14,7 @@ from app.dialects.base import Dialect
 from app.errors import SessionNotFound
 from app.measures import Measures
 from app.position import START, Position
-from app.runlog.base import RunLog
+from app.runlog.archived import ArchivedLog
 from app.sessions.base import Run, RunStatus, SessionStore
 from app.viewing.extents import Extents
 from app.viewing.run_feed import RunFeeds
@@ -40,7 +40,7 @@ class Audience:
 
     def __init__(
         self,
-        log: RunLog,
+        log: ArchivedLog,
         rows: SessionStore,
         dialects: Mapping[str, Dialect],
         measures: Measures,
@@ -50,7 +50,7 @@ class Audience:
         shared: bool = False,
     ) -> None:
         self.runs = RunFeeds(on_count)
-        self.sessions = SessionFeeds(rows.begun_runs, on_count, shared=shared)
+        self.sessions = SessionFeeds(self._begun_runs, on_count, shared=shared)
         self._shared = shared
         self.seats = seats
         self._log = log
@@ -117,6 +117,11 @@ class Audience:
         for viewer in list(self._viewers):
             viewer.drain()
 
+    async def _begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
+        begun = await self._rows.begun_runs(session_id)
+        self._log.heed_trims(run.id for run in begun if run.trimmed)
+        return [(run.number, run.id) for run in begun]
+
     def _viewer(self, principal: str, batches: Batches, following: Following) -> Viewer:
         viewer = Viewer(batches, following, self.seats.take(principal))
         self._viewers.add(viewer)
@@ -126,7 +131,7 @@ class Audience:
         with self.sessions.view(session_id) as feed, feed.listen() as ear:
             # A run's row is there before this process is told of it.
             if self._shared or not feed.loaded or start.run > feed.last():
-                feed.add(await self._rows.begun_runs(session_id))
+                feed.add(await self._begun_runs(session_id))
                 feed.loaded = True
             waiting = await self._rows.waiting_runs(session_id)  # or it was deleted since it was looked up
             async with aclosing(following.session(feed, start, ear, waiting)) as batches:

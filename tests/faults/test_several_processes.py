@@ -11,22 +11,28 @@ import pytest
 from tests.gateway import Gateway, Launch, every_event, new_session, refusal, start
 from tests.postgres import postgres_server
 from tests.runlog.servers import VALKEY, KeyServer, free_port, start_server
-from tests.watching import PATIENCE, text_of, watch_sse, watch_ws
+from tests.watching import PATIENCE, Item, text_of, watch_sse, watch_ws
 
 __all__ = ["start_server"]
 
 pytestmark = pytest.mark.anyio
 
 SHARED = {"secret": "one secret of all the processes of a gateway"}
+ALMOST_A_SECOND = "0.00001"
 AT_MOST = 15.0
 """Seconds from the death of a process to the terminals of its runs (P7.1)."""
 
 
 @pytest.fixture
-def pair(start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path) -> tuple[Gateway, Gateway]:
-    """Two gateways that share everything."""
+def shared(start_server: Callable[..., KeyServer], tmp_path: Path) -> dict[str, str]:
+    """The settings of gateways that share everything."""
     keys = start_server(VALKEY, "--appendonly", "yes")
-    shared = SHARED | {"database_url": postgres_server().migrated(), "redis_url": keys.url, "data_dir": str(tmp_path)}
+    return SHARED | {"database_url": postgres_server().migrated(), "redis_url": keys.url, "data_dir": str(tmp_path)}
+
+
+@pytest.fixture
+def pair(shared: dict[str, str], launch: Launch) -> tuple[Gateway, Gateway]:
+    """Two of them."""
     return launch(**shared, asked_for=("hosts.gone",)), launch(**shared, asked_for=("hosts.gone",))
 
 
@@ -95,6 +101,33 @@ async def test_what_one_that_is_told_to_go_executes_comes_to_its_end_before_ever
             one.signal(signal.SIGTERM)
             assert (await viewer.until_terminal())[-1].type == "stream_end"
     assert await asyncio.wait_for(asyncio.to_thread(one.wait), PATIENCE) == -signal.SIGTERM
+
+
+async def test_a_log_that_one_trims_is_a_gap_at_all_others_at_once(
+    pair: tuple[Gateway, Gateway], shared: dict[str, str], launch: Launch
+) -> None:
+    quick = "/quiet /length 5 /rate 0"
+    async with pair[0].client() as http, pair[1].client() as elsewhere:
+        session = await new_session(http)
+        runs = []
+        for _ in range(3):
+            runs.append(await start(http, session, quick))
+            whole = [await every_event(each, session, runs[-1]) for each in (http, elsewhere)]
+            assert whole[0] == whole[1]
+            assert Item.of(whole[0][0]).type == "stream_start"
+        trimming = launch(**shared, retention_days=ALMOST_A_SECOND)
+        async with trimming.client() as third, asyncio.timeout(PATIENCE):
+            while Item.of((await every_event(third, session, runs[-1]))[0]).type != "gap":  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.1)
+
+        last = Item.of(whole[0][-1])
+        for gateway, client in zip(pair, (http, elsewhere), strict=True):
+            for run in runs:
+                assert [Item.of(raw).type for raw in await every_event(client, session, run)] == ["gap", "stream_end"]
+            async with watch_ws(gateway, session, after="0") as viewer:
+                gap, terminal, caught_up = [await viewer.next() for _ in range(3)]
+            assert (gap.type, gap.message["earliest"]) == ("gap", last.id)
+            assert (terminal.raw, caught_up.type) == (last.raw, "caught_up")
 
 
 async def test_a_server_that_is_not_there_is_named_in_one_line() -> None:

@@ -263,3 +263,74 @@ async def test_the_log_of_a_deleted_run_is_not_begun(live, shelf) -> None:
     with pytest.raises(Fenced):
         await log.append("r", 1, words(1, 2))
     assert await live.runs() == []
+
+
+class TestATrimOfAnotherProcess:
+    """What one process trims, and the other has in memory, or is just about to have."""
+
+    async def test_is_heeded_once_the_reader_knows_of_it(self, log, live, shelf) -> None:
+        await closed_run(log, "r", 5)
+        await log.archive("r")
+        await log.read("r", 0, 9)
+        await ArchivedLog(live, shelf).trim("r")
+        assert (await log.read("r", 0, 9)).tail == 5
+
+        log.heed_trims(["r", "another"])
+
+        with pytest.raises(Gap) as caught:
+            await log.read("r", 0, 9)
+        assert (caught.value.earliest, caught.value.latest) == (5, 5)
+        assert seqs_of(await log.read("r", 4, 9)) == [5]
+
+    async def test_is_heeded_again_when_the_log_was_whole_once_more(self, log, live, shelf) -> None:
+        await closed_run(log, "r", 5)
+        await log.archive("r")
+        whole, other = shelf.bodies["r"], ArchivedLog(live, shelf)
+        for _ in range(2):
+            assert (await log.read("r", 0, 9)).tail == 5
+            await other.trim("r")
+            log.heed_trims(["r"])
+            with pytest.raises(Gap):
+                await log.read("r", 0, 9)
+            await log.drop("r")
+            shelf.bodies["r"] = whole  # as a process that had stood still puts it there
+
+    async def test_is_not_undone_by_an_answer_that_was_under_way(self, live, shelf) -> None:
+        await live.append("r", 1, words(1, 5), closed=True)
+        other = ArchivedLog(live, shelf)
+        await other.archive("r")
+        late = LateOnce(shelf)
+        log = ArchivedLog(live, late, shared=True)
+        before = asyncio.create_task(log.read("r", 0, 9))
+        async with asyncio.timeout(5):
+            await late.asked.wait()
+            await other.trim("r")
+            log.heed_trims(["r"])
+            with pytest.raises(Gap):
+                await log.read("r", 0, 9)
+            late.answer.set()
+            assert (await before).tail == 5  # it asked before that
+        with pytest.raises(Gap):
+            await log.read("r", 0, 9)
+
+    async def test_costs_one_reading_however_often_it_is_told(self, live, shelf) -> None:
+        await live.append("r", 1, words(1, 5), closed=True)
+        other = ArchivedLog(live, shelf)
+        await other.archive("r")
+        await other.trim("r")
+        asked = []
+
+        class Counting:
+            async def get_archive(self, run_id):
+                asked.append(run_id)
+                return await shelf.get_archive(run_id)
+
+        log = ArchivedLog(live, Counting(), shared=True)
+
+        async def come() -> None:
+            log.heed_trims(["r"])
+            assert seqs_of(await log.read("r", 4, 9)) == [5]
+
+        await asyncio.gather(*(come() for _ in range(50)))
+        await come()
+        assert asked == ["r"]

@@ -12,6 +12,8 @@ from structlog.testing import capture_logs
 
 from app.errors import ConfigurationError, Fenced, Gap
 from app.measures import Measures
+from app.runlog.archive import encode_archive, trim_archive
+from app.runlog.archived import ArchivedLog
 from app.runlog.cursor import Cursor
 from app.runlog.redis.log import RedisLog
 from app.runlog.redis.server import Server
@@ -191,6 +193,23 @@ class TestTwoProcesses:
         for log in views:
             with pytest.raises(Gap):
                 await log.read("r", 3, 10)
+
+    async def test_what_is_known_of_a_closed_log_is_forgotten_when_another_has_trimmed_it(
+        self, views, server, prefix, shelf
+    ) -> None:
+        here, there = [ArchivedLog(view, shelf, shared=True) for view in views]
+        waiter = await parked(there, "r", 0)
+        await here.append("r", 1, words(1, 4), closed=True)
+        assert await ended(waiter) == [True]
+        shelf.bodies["r"] = trim_archive(encode_archive(words(1, 4)))
+        server.ask("DEL", f"{prefix}{{r}}")  # as a drop that one of them did not hear of
+        assert seqs_of(await there.read("r", 0, 10)) == [1, 2, 3, 4]
+
+        there.heed_trims(["r"])
+
+        with pytest.raises(Gap) as caught:
+            await there.read("r", 0, 10)
+        assert (caught.value.earliest, caught.value.latest) == (4, 4)
 
     @pytest.mark.parametrize("seed", range(6))
     async def test_whatever_is_done_in_whatever_order_every_reader_sees_a_plain_list(self, views, seed) -> None:

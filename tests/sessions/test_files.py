@@ -121,6 +121,10 @@ async def test_runs_expire_by_their_end_in_order_by_pages(store: SessionStore) -
     assert await store.expired_runs(AT + 9 * DAY, 2, runs[1]) == runs[2:]
     await store.put_archive(runs[0].run_id, b"rest", trimmed=True)
     assert await store.expired_runs(AT + 2 * DAY, 10) == [runs[3]]
+    begun = [run for session in "st" for run in await store.begun_runs(session)]
+    assert [run.id for run in begun if run.trimmed] == [runs[0].run_id]
+    rows = [await store.get_run(run.session_id, run.run_id) for run in runs]
+    assert [row.trimmed for row in rows if row is not None] == [True, False, False, False]
     assert await store.get_archive(runs[0].run_id) == b"rest"
     found = await store.get_run("s", runs[0].run_id)
     assert found is not None

@@ -34,6 +34,10 @@ async def line(store: SessionStore) -> list[tuple[int, str]]:
     return [(waiting.number, waiting.run_id) for waiting in await store.waiting_runs("s")]
 
 
+async def begun(store: SessionStore) -> list[tuple[int, str]]:
+    return [(run.number, run.id) for run in await store.begun_runs("s")]
+
+
 @pytest.fixture(autouse=True)
 async def _session(store: SessionStore) -> None:
     await store.create_session(a_session())
@@ -122,13 +126,13 @@ async def test_a_run_cancelled_while_it_waits_leaves_the_line(store: SessionStor
 async def test_a_runs_turn_has_come_when_all_before_it_have_ended(store: SessionStore) -> None:
     for run_id in "abc":
         await start(store, run_id)
-    assert list(await store.begun_runs("s")) == [(1, "a")]
+    assert await begun(store) == [(1, "a")]
     await end(store, "c")
-    assert list(await store.begun_runs("s")) == [(1, "a")]
+    assert await begun(store) == [(1, "a")]
     await end(store, "a", promote=False)
-    assert list(await store.begun_runs("s")) == [(1, "a")]
+    assert await begun(store) == [(1, "a")]
     await end(store, "b")
-    assert list(await store.begun_runs("s")) == [(1, "a"), (2, "b"), (3, "c")]
+    assert await begun(store) == [(1, "a"), (2, "b"), (3, "c")]
 
 
 async def test_a_retry_meets_the_run_that_waits(store: SessionStore) -> None:

@@ -17,6 +17,7 @@ from attrs import evolve
 from app.errors import IdempotencyMismatch, QueueFull, RunActive, RunNotFound, SessionNotFound, TooLarge
 from app.sessions.base import (
     MAX_WAITING,
+    BegunRun,
     Ended,
     Expired,
     Listing,
@@ -259,12 +260,12 @@ class MemorySessions(SessionStore):
     async def unarchived_runs(self, session_id: str) -> Sequence[str]:
         return await self._whole(lambda: [row.run.id for row in self._tables.of(session_id) if row.archive is None])
 
-    async def begun_runs(self, session_id: str) -> Sequence[tuple[int, str]]:
-        def work() -> list[tuple[int, str]]:
+    async def begun_runs(self, session_id: str) -> Sequence[BegunRun]:
+        def work() -> list[BegunRun]:
             rows = [row.run for row in self._tables.of(session_id)]
             first = min((run.number for run in rows if run.status in ACTIVE), default=None)
             begun = [run for run in rows if run.status is not RunStatus.QUEUED]
-            return [(run.number, run.id) for run in begun if first is None or run.number <= first]
+            return [BegunRun(run.number, run.id, run.trimmed) for run in begun if first is None or run.number <= first]
 
         return await self._whole(work)
 
@@ -335,7 +336,7 @@ class MemorySessions(SessionStore):
             if run_id not in self._tables.runs:
                 raise RunNotFound("no such run")
             row = self._tables.runs[run_id]
-            row.archive, row.trimmed = body, trimmed
+            row.archive, row.run = body, evolve(row.run, trimmed=trimmed)
 
         await self._whole(work)
 

@@ -20,7 +20,6 @@ class Row:
     new: NewRun
     terminal: bytes | None = None
     archive: bytes | None = None
-    trimmed: bool = False
     reason: str | None = None
 
 
@@ -49,7 +48,7 @@ class Tables:
     def expired(self, session_id: str, before: datetime) -> Iterator[Row]:
         """The runs of a session whose logs may be trimmed: those at its beginning that ended before a time."""
         for row in self.of(session_id):
-            if row.trimmed:
+            if row.run.trimmed:
                 continue
             if row.archive is None or row.run.ended_at is None or row.run.ended_at >= before:
                 return
