@@ -17,12 +17,14 @@ from collections.abc import Sequence
 
 import uvloop
 from backing import Backing, backing
-from faults import check, log_of, started
+from faults import check, log_of, opened, started
 from following import Follower
 from serving import Server, serving
 
 WARM_UP = 20
 """Events at the start that are not counted: code and connections that are used for the first time."""
+PATIENCE = 60.0
+"""Seconds beyond what its run takes after which a round has failed: somebody waits for what does not come."""
 
 Audience = list[Follower]
 
@@ -37,8 +39,7 @@ async def attend(server: Server, session: str, viewers: int) -> Audience:
 
 async def one_round(embedded: Server, host: Server, other: Server, viewers: int, content: str) -> list[list[float]]:
     """The delays of the three audiences, seconds."""
-    alone, _ = await started(embedded, "1 0")
-    shared, _ = await started(host, "1 0")
+    alone, shared = await opened(embedded), await opened(host)
     audiences = [
         await attend(server, session, viewers)
         for server, session in ((embedded, alone), (host, shared), (other, shared))
@@ -81,7 +82,8 @@ async def main(behind: Backing, rounds: int, viewers: int, rate: int, events: in
     ):
         measured = []
         for number in range(rounds):
-            measured.append(await one_round(embedded, host, other, viewers, f"{events} {rate}"))
+            async with asyncio.timeout(events / rate + PATIENCE):
+                measured.append(await one_round(embedded, host, other, viewers, f"{events} {rate}"))
             medians = ", ".join(f"{quantile(delays, 50):.2f}/{quantile(delays, 99):.2f} ms" for delays in measured[-1])
             print(f"round {number + 1}, p50/p99: {medians}; load {os.getloadavg()[0]:.1f}", flush=True)
         for server in (embedded, host, other):

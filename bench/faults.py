@@ -35,10 +35,16 @@ HALF = 100_000
 """Characters that have come when everybody drops out of a run of 10,000 events."""
 
 
+async def opened(server: Server) -> str:
+    """A session without runs: whoever follows it has caught up at once, and then sees its first run."""
+    async with httpx.AsyncClient(base_url=server.url) as http:
+        return str((await http.post("/sessions")).raise_for_status().json()["id"])
+
+
 async def started(server: Server, content: str, session: str | None = None) -> tuple[str, str]:
     """A run, in a session of its own if none is given."""
+    session = session or await opened(server)
     async with httpx.AsyncClient(base_url=server.url) as http:
-        session = session or (await http.post("/sessions")).json()["id"]
         run = (await http.post(f"/sessions/{session}/runs", json={"content": content})).raise_for_status().json()
     return session, run["id"]
 
@@ -209,7 +215,7 @@ async def storm() -> None:
             follower.messages = log[: chance.randrange(1, len(log) - 1)]
         await one_storm(f"of {len(log):,} messages, ended", server, before, log)
 
-        session, _ = await started(server, "1 0")
+        session = await opened(server)
         before = crowd(session, 500, 500)
         await all_open(server, before)
         session, run = await started(server, "9990 1000", session)
