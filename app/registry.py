@@ -243,10 +243,12 @@ class RunRegistry:
     ) -> None:
         """Answer what a run's agent asked, by default the run in progress; the same answer twice is one (P4.7).
 
+        The answer is in the run's log when this returns.
+
         Raises:
             SessionNotFound, RunNotFound: there is none.
             NoSuchApproval: the run waits for no such answer.
-            NoAnswer: the process that executes it does not answer.
+            NoAnswer: the process that executes it does not answer, or its storage does not.
         """
         try:
             run = await self._run_or_latest(principal, session_id, run_id)

@@ -28,16 +28,16 @@ class Commands:
             await self.halt(run.id, reason)
 
     async def approve(self, run: Run, call_id: str, approval: Approval) -> None:
-        """Answer what a run's agent asked; the same answer twice is one.
+        """Answer what a run's agent asked, and have that in its log (P4.7); the same answer twice is one.
 
         Raises:
             NoSuchApproval: it waits for no such answer.
-            NoAnswer: the process that executes it does not answer.
+            NoAnswer: the process that executes it does not answer, or its storage does not.
         """
         if self._elsewhere.executes(run):
             await self._elsewhere.approve(run, call_id, approval)
         else:
-            self.answer(run.id, call_id, approval)
+            await self.answer(run.id, call_id, approval)
 
     async def halt(self, run_id: str, reason: str) -> None:
         """Cancel a run that is executed here, or waits to be, or is being started."""
@@ -45,13 +45,14 @@ class Commands:
             await self._hosting.settle()  # its row is there before whoever starts it hears of that
         self._hosting.stop(run_id, reason)
 
-    def answer(self, run_id: str, call_id: str, approval: Approval) -> None:
-        """Answer what the agent of a run asked that is executed here.
+    async def answer(self, run_id: str, call_id: str, approval: Approval) -> None:
+        """Answer what the agent of a run asked that is executed here, and have that in its log.
 
         Raises:
             NoSuchApproval: it waits for no such answer.
+            NoAnswer: the storage does not take it now.
         """
         hosted = self._hosting.get(run_id)
         if hosted is None:
             raise NoSuchApproval("the run waits for no approval")
-        hosted.answer(call_id, approval)
+        await hosted.answer(call_id, approval)

@@ -31,7 +31,7 @@ class Membership:
                     self._hosting.call(run)
             case Approve():
                 approval = Approval(approved=order.approved, comment=order.comment)
-                self._commands.answer(order.run_id, order.call_id, approval)
+                await self._commands.answer(order.run_id, order.call_id, approval)
 
     def hear(self, session_id: str, news: News) -> None:
         """As `Member.hear`."""

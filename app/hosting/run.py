@@ -104,13 +104,14 @@ class HostedRun:
             self._lost = True
             self.stop(LOST)
 
-    def answer(self, call_id: str, approval: Approval) -> None:
-        """Give the agent an answer that it waits for.
+    async def answer(self, call_id: str, approval: Approval) -> None:
+        """Give the agent an answer that it waits for, once it is in the log.
 
         Raises:
             NoSuchApproval: it waits for no such answer.
+            NoAnswer: the storage does not take it now.
         """
-        self._approvals.answer(call_id, approval)
+        await self._approvals.answer(call_id, approval)
 
     async def execute(self) -> None:
         """See the run through to its terminal."""
@@ -129,6 +130,7 @@ class HostedRun:
             self._time.stop()
             speaking.cancel()
             self._watch.close()
+            self._approvals.close()
             self.done.set()
 
     async def _speak(self) -> None:
@@ -219,8 +221,7 @@ class HostedRun:
             return
         self._next_seq += len(taken)
         self._watch.appended(taken)
-        if self._approvals.waiting:
-            self._approvals.written(taken)
+        self._approvals.written(taken)
 
     def _ending(self, speaking: asyncio.Task[None]) -> list[Event]:
         try:

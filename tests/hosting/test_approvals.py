@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from app.agents.base import Approval, Turn
-from app.errors import NoSuchApproval, RunNotFound, SessionNotFound
+from app.errors import NoAnswer, NoSuchApproval, RunNotFound, SessionNotFound
 from app.events import ApprovalRequested, ApprovalResolved, StreamEnd, ToolEvent, ToolStarted
 from app.hosting.approvals import Approvals
-from tests.house import ME, PATIENCE
+from tests.house import ME, PATIENCE, House
 
 pytestmark = pytest.mark.anyio
 
@@ -82,6 +82,72 @@ async def test_the_agent_goes_on_only_once_the_answer_is_in_the_log(open_house):
         await house.registry.approve(ME, run.session_id, question["call_id"], YES)
         await watch.rest()
     assert logs == [ApprovalResolved(question["call_id"], approved=True)]
+
+
+class Gate:
+    """A log that takes nothing while it is shut."""
+
+    def __init__(self, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened = asyncio.Event()
+        self.reached = asyncio.Event()
+        self._append = house.log.append
+        monkeypatch.setattr(house.log, "append", self._wait_and_append)
+
+    async def _wait_and_append(self, *args: Any, **more: Any) -> None:
+        self.reached.set()
+        await self.opened.wait()
+        await self._append(*args, **more)
+
+
+async def test_who_answers_is_told_so_once_the_answer_is_in_the_log(open_house, monkeypatch):
+    house = await open_house(careful)
+    run = await house.start(await house.session())
+    async with house.watch_run(run) as watch:
+        call_id = (await asked(watch))["call_id"]
+        gate = Gate(house, monkeypatch)
+        answering = [asyncio.create_task(house.registry.approve(ME, run.session_id, call_id, YES)) for _ in range(2)]
+        async with asyncio.timeout(PATIENCE):
+            await gate.reached.wait()
+            with pytest.raises(NoSuchApproval, match="otherwise"):
+                await house.registry.approve(ME, run.session_id, call_id, NO)
+        assert not any(task.done() for task in answering)
+        gate.opened.set()
+        async with asyncio.timeout(PATIENCE):
+            await asyncio.gather(*answering)
+        assert ApprovalResolved(call_id, approved=True) in await house.events(run)
+
+
+async def test_an_answer_that_died_with_its_process_was_accepted_for_nobody(open_house, monkeypatch):
+    house = await open_house(careful)
+    run = await house.start(await house.session())
+    async with house.watch_run(run) as watch:
+        call_id = (await asked(watch))["call_id"]
+    gate = Gate(house, monkeypatch)
+    answering = asyncio.create_task(house.registry.approve(ME, run.session_id, call_id, YES))
+    async with asyncio.timeout(PATIENCE):
+        await gate.reached.wait()
+    await house.crash()
+    with pytest.raises(NoSuchApproval, match="has ended"):
+        await answering
+    house = await open_house(careful)
+    assert ApprovalResolved(call_id, approved=True) not in await house.events(run)
+    with pytest.raises(NoSuchApproval):
+        await house.registry.approve(ME, run.session_id, call_id, YES)
+
+
+async def test_an_answer_that_storage_does_not_take_is_given_again(open_house, monkeypatch):
+    monkeypatch.setattr("app.hosting.approvals._PATIENCE", 0.01)
+    house = await open_house(careful)
+    run = await house.start(await house.session())
+    async with house.watch_run(run) as watch:
+        call_id = (await asked(watch))["call_id"]
+        gate = Gate(house, monkeypatch)
+        with pytest.raises(NoAnswer, match="again"):
+            await house.registry.approve(ME, run.session_id, call_id, YES)
+        gate.opened.set()
+        assert (await watch.until("approval_resolved"))[-1]["approved"]
+        await house.registry.approve(ME, run.session_id, call_id, YES)
+        assert (await watch.rest())[-1]["content"] == "gone: None"
 
 
 async def test_the_same_answer_twice_is_one_and_another_one_is_refused(open_house):
@@ -161,7 +227,7 @@ async def test_an_answer_that_nobody_can_record_any_more_is_refused_and_not_reme
     ending.set()
     for _ in range(2):
         with pytest.raises(NoSuchApproval):
-            approvals.answer("call", YES)
+            await approvals.answer("call", YES)
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking

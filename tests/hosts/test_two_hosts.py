@@ -158,6 +158,38 @@ async def test_a_question_is_answered_from_another_process(town: Town) -> None:
         await there.registry.approve(ME, run.session_id, "another", YES, run.id)
 
 
+async def test_an_answer_counts_elsewhere_once_the_host_has_it_in_the_log(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def asks(turn: Turn):
+        yield str((await turn.approve("rm")).approved)
+
+    here, there = await town.open(FunctionAgent(asks)), await town.open()
+    run = await here.start(await here.session())
+    async with there.watch_run(run) as watch:
+        call_id = (await watch.until("approval_requested"))[-1]["call_id"]
+        reached = asyncio.Event()
+
+        async def never(*_args: object, **_more: object) -> None:
+            reached.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(here.log, "append", never)
+        answering = asyncio.create_task(there.registry.approve(ME, run.session_id, call_id, YES, run.id))
+        async with asyncio.timeout(PATIENCE):
+            await reached.wait()
+        assert not answering.done()
+        await town.kill(here)
+        rest = [each for each in await watch.rest() if "id" in each]
+        kinds = [(each["type"], each.get("approved")) for each in rest]
+        assert kinds == [("approval_resolved", False), ("error", None)]
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises((NoAnswer, NoSuchApproval)):
+                await answering
+        with pytest.raises(NoSuchApproval):
+            await there.registry.approve(ME, run.session_id, call_id, YES, run.id)
+
+
 # admission
 
 
