@@ -104,7 +104,7 @@ class RunRegistry:
         self._commands = Commands(self._hosting, elsewhere)
         self._places = RunPlaces(capacity, self._hosting.sessions)
         self._deletions = Deletions(stores, uploads, self._hosting, elsewhere, tell, self._audience)
-        self.sweep = Sweep(stores, fleet, self._hosting, self._deletions)
+        self.sweep = Sweep(stores, fleet, self._hosting, self._deletions, self._audience)
         fleet.join(Membership(self._hosting, self._commands, self._audience, stores.sessions))
         self._interruptible: set[anyio.CancelScope] = set()
 

@@ -22,6 +22,7 @@ from app.hosting.host import Hosting
 from app.hosting.recovery import finish
 from app.hosts.base import Fleet
 from app.sessions.base import RunStatus, Unfinished
+from app.viewing.audience import Audience
 
 log = structlog.get_logger()
 
@@ -35,6 +36,9 @@ _TRIES: Final = 3
 _AT_ONCE: Final = 8
 """Sessions whose runs are finished at the same time."""
 
+LOOK: Final = 10.0
+"""Seconds after which those who view something here are told what they were not told when it happened."""
+
 _LATE: Final = 3 * PAUSE
 """A process whose last sweep was longer ago may have been given up by the others."""
 
@@ -45,11 +49,15 @@ _ABANDONED: Final = timedelta(minutes=1)
 class Sweep:
     """The sweep of one process."""
 
-    def __init__(self, stores: Stores, fleet: Fleet, hosting: Hosting, deletions: Deletions) -> None:
+    def __init__(
+        self, stores: Stores, fleet: Fleet, hosting: Hosting, deletions: Deletions, audience: Audience
+    ) -> None:
         self._stores = evolve(stores, tries=_TRIES)
         self._fleet = fleet
         self._hosting = hosting
         self._deletions = deletions
+        self._audience = audience
+        self._looked = 0.0
 
     @asynccontextmanager
     async def sweeping(self) -> AsyncIterator[None]:
@@ -69,6 +77,7 @@ class Sweep:
             StoreUnavailable: it can't be done now.
         """
         await self._look_at_own(thoroughly=late)
+        await self._look_for_viewers()
         await self._finish_runs_of_gone_hosts()
         for session_id in await self._stores.sessions.deleted_sessions(self._stores.clock() - _ABANDONED):
             self._hosting.spawn(self._deletions.carry_out(session_id))  # it may wait for what this sweep finishes
@@ -90,6 +99,12 @@ class Sweep:
                 self._hosting.give_up(run)
             elif row.status is RunStatus.RUNNING:
                 self._hosting.call(row)
+
+    async def _look_for_viewers(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._looked >= LOOK:
+            self._looked = now
+            await self._audience.look()
 
     async def _finish_runs_of_gone_hosts(self) -> None:
         gone = await self.gone()

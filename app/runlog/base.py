@@ -85,7 +85,8 @@ class RunLog(Protocol):
     async def wait(self, run_id: str, after: int, bell: Bell | None = None) -> bool:
         """Wait until there may be entries after `after`: True. False when there never will be: closed at `after`.
 
-        It may return True early, never late; it does when `bell` is rung.
+        It may return True early, never late; it does when `bell` is rung. Where other processes write, it does so every
+        few seconds while the log is empty: it may have come, and gone to an archive, without a word being heard.
 
         Raises:
             Gap: storage has lost the log, and has another in its place.

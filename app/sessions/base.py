@@ -6,7 +6,7 @@ idempotency key was seen (P4.5), and how a run ended. Events are not here; they 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, Generic, Literal, Protocol, TypeVar
@@ -318,6 +318,12 @@ class SessionStore(Protocol):
         """Every run whose turn has come, in order: nothing will ever come before the last of them.
 
         A run that was cancelled while it waited has its turn when those before it have ended.
+        """
+
+    async def latest_numbers(self, session_ids: Collection[str]) -> Mapping[str, int]:
+        """Which of these sessions are there, marked as deleted or not, and the number of the latest run of each.
+
+        Runs that wait do not count; without any it is 0. It is the last of `begun_runs`, or a little more.
         """
 
     async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:

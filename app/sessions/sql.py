@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -140,6 +140,12 @@ class SqlSessionStore(SessionStore):
         query = select(runs.c.number, runs.c.id, runs.c.trimmed_at).order_by(runs.c.number)
         rows = await self._database.read(query.where(runs.c.session_id == session_id, ~queued, has_come))
         return [BegunRun(row.number, row.id, row.trimmed_at is not None) for row in rows]
+
+    async def latest_numbers(self, session_ids: Collection[str]) -> Mapping[str, int]:
+        of_its_own = runs.c.session_id == sessions.c.id
+        latest = select(func.max(runs.c.number)).where(of_its_own, ~queued).scalar_subquery()
+        query = select(sessions.c.id, func.coalesce(latest, 0).label("latest")).where(sessions.c.id.in_(session_ids))
+        return {row.id: row.latest for row in await self._database.read(query)}
 
     async def waiting_runs(self, session_id: str) -> Sequence[Waiting]:
         rows = await self._database.read(starting.kept_line_of(session_id))

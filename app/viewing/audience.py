@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from functools import partial
@@ -23,6 +24,9 @@ from app.viewing.viewer import Batches, Following, Numbered, Slice, Viewer
 
 _FAREWELL = 2.0
 """Seconds that viewers of a deleted session have to take its last words."""
+
+_AT_ONCE = 500
+"""How many sessions are asked about in one query."""
 
 
 class Audience:
@@ -101,16 +105,35 @@ class Audience:
             await self.sessions.dismiss(session_id)
             await self.runs.empty(run_ids)
         self.runs.forbid(run_ids)
-        for run_id in run_ids:
-            if self.runs.viewers(run_id):  # whoever waits for what another process has dropped is woken
-                await self._log.drop(run_id)
 
     async def catch_up(self, session_id: str) -> None:
         """Find out what those who view a session were not told."""
-        if await self._rows.holds_session(session_id):
+        if await self._rows.latest_numbers([session_id]):
             await self.sessions.refresh(session_id)
         else:
-            await self.dismiss(session_id, [])
+            await self._miss([session_id])
+
+    async def look(self) -> None:
+        """Find out what anybody who views something here was not told: what is told is told once, and may be lost.
+
+        A session that is deleted is left to whoever deletes it, who lets its runs have their terminals first, until
+        nothing of it is there any more.
+        """
+        known = self.sessions.last_known()
+        viewed = [*{**known, **self.runs.by_session()}]
+        for part in (viewed[start : start + _AT_ONCE] for start in range(0, len(viewed), _AT_ONCE)):
+            latest = await self._rows.latest_numbers(part)
+            for session_id in part:
+                if latest.get(session_id, 0) > known.get(session_id, sys.maxsize):
+                    await self.sessions.refresh(session_id)
+            await self._miss([session_id for session_id in part if session_id not in latest])
+
+    async def _miss(self, session_ids: Sequence[str]) -> None:
+        """Dismiss whoever views sessions that are gone, or runs of theirs."""
+        runs = self.runs.by_session() if session_ids else {}
+        async with anyio.create_task_group() as group:
+            for session_id in session_ids:
+                group.start_soon(self.dismiss, session_id, runs.get(session_id, []))
 
     def drain(self) -> None:
         """Send everybody away (P7.3)."""
@@ -141,7 +164,7 @@ class Audience:
     async def _held(self, run: Run, batches: Batches) -> Batches:
         """The batches of a run, unless its session was deleted in another process since the run was looked up."""
         async with aclosing(batches):
-            with self.runs.view(run.number, run.id):
+            with self.runs.view(run.number, run.id, run.session_id):
                 if not await self._rows.holds_session(run.session_id):
                     raise SessionNotFound("the session was deleted")
                 async for batch in batches:
@@ -158,4 +181,4 @@ class Audience:
 
     def _following(self, dialect: str, session_id: str) -> Following:
         kept = partial(self._rows.holds_session, session_id)
-        return Following(self._log, self.runs, self._dialects[dialect], self._measures, kept)
+        return Following(self._log, self.runs, self._dialects[dialect], self._measures, session_id, kept)

@@ -1,4 +1,4 @@
-"""What the viewers of a run share: its batches, each made once per dialect.
+"""What the viewers of a run share: its batches, each made once per dialect, and word of the end of its session.
 
 A feed lives while somebody views the run. A viewer itself is a cursor and nothing more (protocol, section 1).
 """
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from app.dialects.base import Batch, Dialect
 from app.errors import SessionNotFound
 from app.position import Position
-from app.runlog.base import Page
+from app.runlog.base import Bell, Page
 from app.runlog.compaction import compact
 
 _BEHIND = 64
@@ -29,19 +29,40 @@ class RunFeed:
     """One run's batches, each made once per dialect however many viewers are due it.
 
     Attributes:
+        session_id: the session that it is of.
         viewers: how many viewers follow the run now.
+        gone: nobody may, any more.
         tail: the seq of its last event that any of them has read of.
         left: set when the last viewer left.
     """
 
-    def __init__(self, number: int, run_id: str) -> None:
+    def __init__(self, number: int, run_id: str, session_id: str) -> None:
         self.number = number
         self.run_id = run_id
+        self.session_id = session_id
         self.viewers = 0
+        self.gone = False
         self.tail = 0
         self.left = asyncio.Event()
         self._batches: dict[_Key, Batch] = {}
         self._size = 0
+        self._bells: set[Bell] = set()
+
+    @contextlib.contextmanager
+    def listen(self) -> Iterator[Bell]:
+        """A bell that is rung when the run is gone, while inside."""
+        bell = Bell()
+        self._bells.add(bell)
+        try:
+            yield bell
+        finally:
+            self._bells.discard(bell)
+
+    def end(self) -> None:
+        """Nobody may view the run any more."""
+        self.gone = True
+        for bell in self._bells:  # whoever waits for an event of it would do so for ever
+            bell.ring()
 
     def batch(self, dialect: Dialect, page: Page) -> Batch:
         """The page in the words of `dialect`."""
@@ -91,15 +112,22 @@ class RunFeeds:
         feed = self._feeds.get(run_id)
         return feed.viewers if feed else 0
 
+    def by_session(self) -> dict[str, list[str]]:
+        """The ids of the runs that are viewed, by their sessions."""
+        found: dict[str, list[str]] = {}
+        for feed in self._feeds.values():
+            found.setdefault(feed.session_id, []).append(feed.run_id)
+        return found
+
     @contextlib.contextmanager
-    def view(self, number: int, run_id: str) -> Iterator[RunFeed]:
+    def view(self, number: int, run_id: str, session_id: str) -> Iterator[RunFeed]:
         """Count as a viewer of the run while inside.
 
         Raises:
             SessionNotFound: nobody may, any more.
         """
         self.check(run_id)
-        feed = self._feeds.setdefault(run_id, RunFeed(number, run_id))
+        feed = self._feeds.setdefault(run_id, RunFeed(number, run_id, session_id))
         feed.viewers += 1
         self._on_count(run_id, feed.viewers)
         try:
@@ -126,7 +154,9 @@ class RunFeeds:
             await feed.left.wait()
 
     def forbid(self, run_ids: Sequence[str]) -> None:
-        """Let nobody view these runs any more; ids are never reused."""
+        """Let nobody view these runs any more, whoever does now included; ids are never reused."""
+        for feed in [self._feeds[run_id] for run_id in run_ids if run_id in self._feeds]:
+            feed.end()
         self._gone.update(dict.fromkeys(run_ids))
         while len(self._gone) > _GONE:
             del self._gone[next(iter(self._gone))]

@@ -154,6 +154,10 @@ class SessionFeeds:
         begun = await self._begun_runs(session_id)
         return begun[-1] if begun else None
 
+    def last_known(self) -> dict[str, int]:
+        """The sessions that are viewed, and the number of each one's latest run as far as it is known here."""
+        return {session_id: feed.last() for session_id, feed in self._feeds.items()}
+
     def viewers(self, session_id: str) -> int:
         """How many viewers follow a session."""
         feed = self._feeds.get(session_id)

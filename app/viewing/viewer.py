@@ -108,6 +108,7 @@ class Following:
     """How one viewer follows: the log to read, the feeds to share, the dialect to speak.
 
     Args:
+        session_id: the session that it follows, or a run of it.
         kept: whether the session is there, and not deleted.
 
     Attributes:
@@ -115,9 +116,16 @@ class Following:
     """
 
     def __init__(
-        self, log: RunLog, runs: RunFeeds, dialect: Dialect, measures: Measures, kept: Callable[[], Awaitable[bool]]
+        self,
+        log: RunLog,
+        runs: RunFeeds,
+        dialect: Dialect,
+        measures: Measures,
+        session_id: str,
+        kept: Callable[[], Awaitable[bool]],
     ) -> None:
         self.dialect = dialect.name
+        self._session_id = session_id
         self._kept = kept
         self._place: tuple[RunFeed, Cursor] | None = None
         self._log = log
@@ -157,8 +165,8 @@ class Following:
 
     async def _begun(self, run: Numbered) -> int:
         """Wait for a run's first event; the number that it has then."""
-        with self._runs.view(run.number, run.id):
-            while await self._log.wait(run.id, 0):
+        with self._runs.view(run.number, run.id, self._session_id) as feed, feed.listen() as bell:
+            while await self._log.wait(run.id, 0, bell):
                 if (await self._extents.of(run.id))[1]:
                     break
                 self._runs.check(run.id)
@@ -173,11 +181,12 @@ class Following:
 
     async def _slice(self, run: Numbered, start: Position, limit: int, wait: float) -> Slice:
         at, gap = self._begin(run.number, *await self._extents.of(run.id, start.seq), start)
-        with self._runs.view(run.number, run.id) as feed:
+        with self._runs.view(run.number, run.id, self._session_id) as feed, feed.listen() as bell:
             page = await self._log.read(run.id, at, limit)
             frames = [*gap.frames, *await self._frames(run, feed, page)]
             with anyio.move_on_after(wait):
-                while not frames and await self._log.wait(run.id, at):
+                while not frames and await self._log.wait(run.id, at, bell):
+                    self._runs.check(run.id)
                     page = await self._log.read(run.id, at, limit)
                     frames = await self._frames(run, feed, page)
                     at = page.entries[-1].seq if page.entries else at
@@ -218,9 +227,9 @@ class Following:
     async def _entries(
         self, number: int, run_id: str, after: int, caught_up: CaughtUp, ear: Ear | None = None
     ) -> Batches:
-        with self._runs.view(number, run_id) as feed:
+        with self._runs.view(number, run_id, self._session_id) as feed, feed.listen() as own:
             feed.number = number
-            async with Cursor(self._log, run_id, after, bell=ear.bell if ear else None) as cursor:
+            async with Cursor(self._log, run_id, after, bell=ear.bell if ear else own) as cursor:
                 self._place = feed, cursor
                 while (page := await _next(cursor)) is not None:
                     if isinstance(page, Gap):
@@ -230,7 +239,7 @@ class Following:
                         for batch in self._queued(ear.heard()):
                             yield batch
                     if not page.entries:
-                        if ear is not None and ear.gone:
+                        if feed.gone or (ear is not None and ear.gone):
                             raise SessionNotFound("the session was deleted")
                         continue
                     if (batch := feed.batch(self._dialect, page)).frames:

@@ -10,6 +10,7 @@ from redis.exceptions import ConnectionError as LostConnection
 
 from app.errors import Fenced, Gap, Lost, StoreUnavailable
 from app.events import RunFailed, TextDelta
+from app.runlog.archive import encode_archive
 from app.runlog.archived import ArchivedLog
 from app.runlog.redis.log import RedisLog
 from app.runlog.redis.server import Server
@@ -252,6 +253,17 @@ class TestALogThatIsLost:
         with pytest.raises(Gap) as caught:
             await archived.read("r", 2, 10)
         assert (caught.value.earliest, caught.value.latest) == (4, 4)
+
+    async def test_one_that_came_and_went_to_the_archive_unheard_is_found_there(self, server, open_log, shelf) -> None:
+        here = ArchivedLog(await open_log(server.url, look_every=QUICK), shelf, shared=True)
+        waiters = [asyncio.create_task(here.wait("r", 0)) for _ in range(3)]
+        await until(lambda: b"runcast:{r}:live" in server.ask("PUBSUB", "CHANNELS"))
+        await asyncio.wait(waiters, timeout=2 * QUICK)
+        assert not any(waiter.done() for waiter in waiters)
+        await shelf.put_archive("r", encode_archive(words(1, 3)))
+
+        assert await asyncio.wait_for(asyncio.gather(*waiters), SOON) == [True] * 3
+        assert seqs_of(await here.read("r", 0, 10)) == [1, 2, 3]
 
     async def test_another_log_of_the_same_length_in_its_place_is_a_gap(self, server, open_log) -> None:
         here, there = await open_log(server.url), await open_log(server.url, look_every=QUICK)

@@ -122,6 +122,7 @@ async def test_a_deleted_session_is_found_by_nobody_and_starts_nothing_until_it_
     assert await store.get_session("ann", "s") is None
     assert [each.id for each in (await store.list_sessions("ann", 10, None)).items] == ["t"]
     assert [await store.holds_session(each) for each in ("s", "t", "nowhere")] == [False, True, False]
+    assert await store.latest_numbers(["s", "t", "nowhere"]) == {"s": 1, "t": 0}
     with pytest.raises(SessionNotFound):
         await store.start_run("s", a_run("late", on_conflict="queue"))
     assert await store.finish_run("running", an_outcome()) == Ended()

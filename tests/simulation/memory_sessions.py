@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -266,6 +266,16 @@ class MemorySessions(SessionStore):
             first = min((run.number for run in rows if run.status in ACTIVE), default=None)
             begun = [run for run in rows if run.status is not RunStatus.QUEUED]
             return [BegunRun(run.number, run.id, run.trimmed) for run in begun if first is None or run.number <= first]
+
+        return await self._whole(work)
+
+    async def latest_numbers(self, session_ids: Collection[str]) -> Mapping[str, int]:
+        def latest(session_id: str) -> int:
+            runs = (row.run for row in self._tables.of(session_id))
+            return max((run.number for run in runs if run.status is not RunStatus.QUEUED), default=0)
+
+        def work() -> dict[str, int]:
+            return {each: latest(each) for each in session_ids if each in self._tables.sessions}
 
         return await self._whole(work)
 

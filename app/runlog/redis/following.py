@@ -31,6 +31,9 @@ LOOK_EVERY: Final = 1.25
 _GRACE: Final = 5 / 3
 """How many intervals a lost log has before its followers are told: its writer may close it meanwhile."""
 
+_EMPTY: Final = 4
+"""How many intervals a log may be empty before those who wait for it are told to look elsewhere."""
+
 _IDLE: Final = 7
 """How many intervals after which a run that nobody waits on is not heard of any more."""
 
@@ -221,12 +224,12 @@ class Following:
         elif mine is not None and mine == place:
             self._suspect(run_id, place, state, writer=True)
         elif (window := self._windows.get(run_id)) is not None and Place(window.tail, window.mark) == place:
-            if state.known:
-                self._suspects.pop(run_id, None)
-                if state.place.seq > window.tail:
-                    self._windows.skip(run_id, state.place.seq, closed=state.closed, mark=state.place.mark)
-            else:
+            if not state.known or state.place.seq == 0:  # it may have come, and gone into the archive, unheard
                 self._suspect(run_id, place, state, writer=False)
+                return
+            self._suspects.pop(run_id, None)
+            if state.place.seq > window.tail:
+                self._windows.skip(run_id, state.place.seq, closed=state.closed, mark=state.place.mark)
 
     def _suspect(self, run_id: str, place: Place, state: State, *, writer: bool) -> None:
         now = self._loop.time()
@@ -237,7 +240,8 @@ class Following:
                 log.error("runlog.lost", run_id=run_id, had=place.seq, has=state.place.seq)
                 if self._lost is not None:
                     self._lost(run_id)
-        elif now - since >= _GRACE * self._look_every and not (writer and self._lost):
+        elif now - since >= (_GRACE if place.seq else _EMPTY) * self._look_every and not (writer and self._lost):
+            del self._suspects[run_id]
             if state.place.seq:
                 self._windows.lose(run_id, state.place.seq, state.place.seq)
             else:
