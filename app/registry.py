@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 from attrs import evolve
@@ -16,7 +16,7 @@ from app.agents.base import Approval, File, Turn
 from app.agents.loader import Profiles
 from app.capacity import Capacity, RunPlaces, Seats
 from app.dialects.base import Dialect
-from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound
+from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound, StoreUnavailable
 from app.events import FileRef
 from app.hosting.approvals import is_settled
 from app.hosting.attendance import Attendance
@@ -43,6 +43,9 @@ from app.viewing.viewer import Slice, Viewer
 T = TypeVar("T")
 
 _DRAINING = "this server is shutting down; connect again"
+
+_READ_IN: Final = 3.0
+"""Seconds after which what is read for one answer is given up: a little longer than a store takes to restart."""
 
 
 class RunRegistry:
@@ -212,20 +215,32 @@ class RunRegistry:
 
         Raises:
             SessionNotFound, RunNotFound: there is none.
+            StoreUnavailable: its log can't be read in time.
         """
-        await self.session(principal, session_id)
-        found = await self._rows.get_run(session_id, run_id)
-        if found is None:
-            raise RunNotFound("there is no such run in this session")
-        if found.trimmed:
-            self._stores.log.heed_trims([run_id])
-        return await self._current(found)
+        return await _in_time(self._current(await self._row(principal, session_id, run_id)))
 
     async def runs(self, principal: str, session_id: str, limit: int, cursor: str | None) -> Listing[Run]:
-        """The session's runs, oldest first."""
+        """The session's runs, oldest first.
+
+        Raises:
+            SessionNotFound: there is none.
+            StoreUnavailable: their logs can't be read in time.
+        """
+        page = await self.transcript(principal, session_id, limit, cursor)
+
+        async def current() -> tuple[Run, ...]:
+            return tuple([await self._current(run) for run in page.items])
+
+        return Listing(await _in_time(current()), page.next)
+
+    async def transcript(self, principal: str, session_id: str, limit: int, cursor: str | None) -> Listing[Run]:
+        """The session's runs as far as their rows tell: what was asked, and what was answered.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
         await self.session(principal, session_id)
-        page = await self._rows.list_runs(session_id, limit, cursor)
-        return Listing(tuple([await self._current(run) for run in page.items]), page.next)
+        return await self._rows.list_runs(session_id, limit, cursor)
 
     async def cancel(self, principal: str, session_id: str, run_id: str | None = None) -> Run:
         """Cancel a run, by default the one in progress, else the last; one that has ended stays as it is (P4.6).
@@ -291,7 +306,7 @@ class RunRegistry:
             SessionNotFound, RunNotFound: there is none. RateLimited: there are too many viewers. Draining: the process
                 is going away.
         """
-        run = await self.run(principal, session_id, run_id)
+        run = await self._current(await self._row(principal, session_id, run_id))
         start = after if after is not None else Position(run.number, 0)
         over = run.ended_at is not None and await self._is_over(run, start)
         self._refuse_when_draining()
@@ -306,12 +321,13 @@ class RunRegistry:
 
         Raises:
             SessionNotFound, RunNotFound: there is none. RateLimited: there are too many viewers. Draining: the process
-                is going away.
+                is going away. StoreUnavailable: the log can't be read in time.
         """
         run = await self.run(principal, session_id, run_id)
         self._refuse_when_draining()
         start = after if after is not None else Position(run.number, 0)
-        return await self._until_drained(self._audience.read(principal, run, start, limit=limit, wait=wait))
+        reading = self._audience.read(principal, run, start, limit=limit, wait=wait)
+        return await self._until_drained(_in_time(reading, wait + _READ_IN))
 
     # life
 
@@ -363,7 +379,16 @@ class RunRegistry:
         if run_id is None:
             runs = await self._rows.run_numbers(session_id)
             run_id = runs[-1][1] if runs else ""
-        return await self.run(principal, session_id, run_id)
+        return await self._current(await self._row(principal, session_id, run_id))
+
+    async def _row(self, principal: str, session_id: str, run_id: str) -> Run:
+        await self.session(principal, session_id)
+        found = await self._rows.get_run(session_id, run_id)
+        if found is None:
+            raise RunNotFound("there is no such run in this session")
+        if found.trimmed:
+            self._stores.log.heed_trims([run_id])
+        return found
 
     async def _current(self, run: Run) -> Run:
         if run.ended_at is not None and self._hosting.get(run.id) is None:
@@ -392,3 +417,12 @@ class RunRegistry:
     def _refuse_when_draining(self) -> None:
         if self.draining:
             raise Draining(_DRAINING)
+
+
+async def _in_time(reading: Awaitable[T], seconds: float = _READ_IN) -> T:
+    # Who follows is held up by a store that is away; who asks once is better told so than kept waiting.
+    try:
+        with anyio.fail_after(seconds):
+            return await reading
+    except TimeoutError as error:
+        raise StoreUnavailable(f"what was asked for could not be read within {seconds:g} s") from error

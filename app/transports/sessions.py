@@ -102,5 +102,5 @@ async def list_messages(
     cursor: PageCursor = None,
 ) -> MessageList:
     """What user and agent said, oldest first; `limit` counts runs, each of which has up to two messages."""
-    page = await registry.runs(principal, session_id, limit, cursor)
+    page = await registry.transcript(principal, session_id, limit, cursor)
     return MessageList(items=[view for run in page.items for view in message_views(run)], next=page.next)

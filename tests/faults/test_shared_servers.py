@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import httpx
 import pytest
 from attrs import define
 from websockets.exceptions import ConnectionClosed
@@ -142,6 +143,43 @@ async def test_a_server_that_is_away_for_a_while_costs_time_and_nothing_else(
         assert log[-1].type == "stream_end"
         assert_exact(told, log)
         await town.goes_on(session, viewers[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("seconds", "status"), [(1.5, 200), (SOON, 503)], ids=["restarted", "away"])
+async def test_who_asks_while_valkey_is_away_waits_for_a_restart_and_not_for_longer(
+    town: Town, seconds: float, status: int
+) -> None:
+    async with (
+        town.followed("tick 300") as (session, run, viewers),
+        town.one.client() as http,
+        town.other.client() as elsewhere,
+    ):
+        waiting = await start(http, session, "count 3", on_conflict="queue")  # of its log nobody has anything in memory
+        before = await seen(viewers)
+
+        async def ask(client: httpx.AsyncClient, path: str) -> httpx.Response:
+            return await client.get(f"/sessions/{session}{path}")
+
+        await asyncio.to_thread(town.keys.kill)
+        paths = ("/runs", f"/runs/{waiting}", f"/runs/{waiting}/log")
+        asking = [asyncio.create_task(ask(client, path)) for client in (http, elsewhere) for path in paths]
+        transcript = await ask(elsewhere, "/messages")
+        await asyncio.sleep(seconds)  # the time itself is what is tried
+        in_time = [asked.done() for asked in asking]
+        await asyncio.to_thread(town.keys.start)
+        told = await to_the_end(viewers, before)
+        answers = [await asked for asked in asking]
+
+        assert [answer.status_code for answer in answers] == [status] * len(asking)
+        assert in_time == [status != 200] * len(asking)
+        assert transcript.status_code == 200
+        assert_exact(told, await town.log(session, run))
+        for answer in answers if status == 503 else ():
+            assert (answer.json()["title"], answer.headers["retry-after"]) == ("Storage unavailable", "5")
+        await viewers[0].until_terminal()
+        rows = (await ask(elsewhere, "/runs")).json()["items"]
+        assert [row["status"] for row in rows] == ["completed"] * 2
 
 
 async def test_a_server_without_room_holds_runs_up_and_nobody_who_reads(town: Town) -> None:
