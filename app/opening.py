@@ -48,9 +48,9 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
     async with AsyncExitStack() as stack:
         registry: RunRegistry | None = None
 
-        def lost(run_id: str) -> None:
+        def lost(run_id: str, had: int, has: int) -> None:
             if registry is not None:
-                registry.lose(run_id)
+                registry.lose(run_id, had, has)
 
         fleet, live = await _ground(settings, telemetry, lost, stack)
         url = database_url(settings)
@@ -85,7 +85,7 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
 
 
 async def _ground(
-    settings: Settings, telemetry: Telemetry, lost: Callable[[str], None], stack: AsyncExitStack
+    settings: Settings, telemetry: Telemetry, lost: Callable[[str, int, int], None], stack: AsyncExitStack
 ) -> tuple[Fleet, RunLog]:
     """Where the events in progress are, and the processes that share them."""
     measures = telemetry.measures

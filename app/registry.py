@@ -340,9 +340,12 @@ class RunRegistry:
         self._refuse_when_draining()
         await self._readiness.check()
 
-    def lose(self, run_id: str) -> None:
-        """Be told by the log that it has lost what a run here had said: the run ends, with `internal_error`."""
-        self._hosting.lose(run_id)
+    def lose(self, run_id: str, had: int, has: int) -> None:
+        """Be told that the log of a run here was there up to the seq `had`, and is there only up to `has`.
+
+        The run ends, with `internal_error` unless another process has ended it.
+        """
+        self._hosting.lose(run_id, had, has)
 
     def drain(self) -> None:
         """Take no new runs, and send every viewer away to reconnect elsewhere (P7.3)."""

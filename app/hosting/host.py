@@ -143,10 +143,10 @@ class Hosting:
         """Cancel a run, if it is executed here, or waits to be."""
         self._stop(run_id, RunCancelled("", reason))
 
-    def lose(self, run_id: str) -> None:
-        """End a run that is executed here, for its log was lost."""
+    def lose(self, run_id: str, had: int, has: int) -> None:
+        """End a run that is executed here, for its log, which was there up to `had`, is there only up to `has`."""
         if (hosted := self._hosted.get(run_id)) is not None:
-            hosted.lose()
+            self.spawn(self._lose(hosted, had, has))
 
     async def end(self, run_ids: Iterable[str], reason: str) -> None:
         """Cancel those runs that are executed here or wait to be, the last first, until they have their terminals."""
@@ -252,6 +252,13 @@ class Hosting:
             self.stop(run_id, _SUPERSEDED)
         else:
             self.spawn(self._elsewhere.insist(session_id, run_id, _SUPERSEDED))
+
+    async def _lose(self, hosted: HostedRun, had: int, has: int) -> None:
+        run_id = hosted.run.id
+        # Before it ends here: an archive that is there now was made by another process, which took this one for dead.
+        if await insist(lambda: self._stores.sessions.awaits_archive(run_id), run_id=run_id):
+            log.error("runlog.lost", run_id=run_id, had=had, has=has)
+        hosted.lose()
 
     async def _close_unbegun(self, run: Run, terminal: Terminal) -> None:
         closing = recorder_of(run).end(terminal)

@@ -30,7 +30,7 @@ Pair = Callable[[str], tuple[Gateway, Gateway]]
 @pytest.fixture
 def pair(start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path) -> Pair:
     """Starts two gateways on a Valkey."""
-    said = ("hosts.gone", "redis.disconnected", "lease.not_renewed", "sweep.failed", "runlog.lost")
+    said = ("hosts.gone", "redis.disconnected", "lease.not_renewed", "sweep.failed")
 
     database = postgres_server().migrated()
 

@@ -1,13 +1,18 @@
 """A run whose log is lost, on a real server, while it is in progress."""
 
+import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from app.hosting.ending import LOST
+from app.hosting.ending import INTERRUPTED, LOST
+from app.runlog.archive import encode_archive
+from app.runlog.codec import encode_event
 from app.runlog.redis.log import RedisLog
-from app.sessions.base import RunStatus
-from tests.house import House
+from app.sessions.base import Outcome, RunStatus
+from tests.house import PATIENCE, House
 from tests.runlog.servers import prefix, valkey
 
 __all__ = ["prefix", "valkey"]
@@ -15,8 +20,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def open_house_on(url: str, prefix: str, open_house: Any, puppet: Any, look_every: float) -> House:
-    def lost(run_id: str) -> None:
-        house.registry.lose(run_id)
+    def lost(*what: Any) -> None:
+        house.registry.lose(*what)
 
     live = await RedisLog.open(url, prefix=prefix, look_every=look_every, lost=lost)
     house: House = await open_house(puppet, live=live)
@@ -30,11 +35,14 @@ async def test_a_run_whose_agent_is_silent_ends_soon_and_its_viewer_sees_no_hole
     session = await house.session()
     run = await house.start(session)
     puppet.says("Hello")
-    async with house.watch_run(run) as watch:
-        seen = await watch.until("stream_delta")
-        valkey.ask("DEL", f"{prefix}{{{run.id}}}")
-        seen += await watch.rest()
+    with capture_logs() as said:
+        async with house.watch_run(run) as watch:
+            seen = await watch.until("stream_delta")
+            valkey.ask("DEL", f"{prefix}{{{run.id}}}")
+            seen += await watch.rest()
 
+    (loss,) = [line for line in said if line["event"] == "runlog.lost"]
+    assert (loss["log_level"], loss["run_id"], loss["had"], loss["has"]) == ("error", run.id, 3, 0)
     ids = [int(message["id"].split("-")[1]) for message in seen if "id" in message]
     assert seen[-1]["type"] == "error"
     assert (seen[-1]["code"], seen[-1]["message"]) == (LOST.code, LOST.message)
@@ -47,6 +55,31 @@ async def test_a_run_whose_agent_is_silent_ends_soon_and_its_viewer_sees_no_hole
         message for message in seen if message["type"] != "caught_up"
     ]
     puppet.returns()
+
+
+async def test_a_run_that_another_process_has_ended_and_put_away_is_not_called_lost(
+    valkey, prefix, open_house, puppet
+) -> None:
+    house = await open_house_on(valkey.url, prefix, open_house, puppet, 0.05)
+    session = await house.session()
+    run = await house.start(session)
+    puppet.says("Hello")
+    with capture_logs() as said:
+        async with house.watch_run(run) as watch:
+            await watch.until("stream_delta")
+            closed = [*await house.events(run), INTERRUPTED]
+            outcome = Outcome(RunStatus.INTERRUPTED, encode_event(INTERRUPTED), len(closed), "Hello", datetime.now(UTC))
+            await house.rows.finish_run(run.id, outcome)
+            await house.rows.put_archive(run.id, encode_archive(closed))
+            valkey.ask("DEL", f"{prefix}{{{run.id}}}")  # and nobody hears of it
+            assert (await watch.rest())[-1]["code"] == INTERRUPTED.code
+        async with asyncio.timeout(PATIENCE):
+            await puppet.left.wait()
+        assert (await house.ended(run)).status is RunStatus.INTERRUPTED
+
+    events = [line["event"] for line in said]
+    assert "run.ended_elsewhere" in events
+    assert "runlog.lost" not in events
 
 
 async def test_a_run_whose_agent_speaks_on_ends_with_what_was_not_stored_yet(

@@ -205,13 +205,13 @@ class TestALogThatIsLost:
         assert caught.value.latest == 0
 
     async def test_its_writer_is_told_and_can_only_close_it(self, server, open_log) -> None:
-        told: asyncio.Queue[str] = asyncio.Queue()
-        log = await open_log(server.url, look_every=QUICK, lost=told.put_nowait)
+        told: asyncio.Queue[tuple[str, int, int]] = asyncio.Queue()
+        log = await open_log(server.url, look_every=QUICK, lost=lambda *what: told.put_nowait(what))
         await log.append("r", 1, words(1, 3))
         await log.append("fine", 1, words(1, 3))
         server.ask("DEL", "runcast:{r}")
 
-        assert await asyncio.wait_for(told.get(), 5) == "r"
+        assert await asyncio.wait_for(told.get(), 5) == ("r", 3, 0)
         with pytest.raises(Lost, match="an append at 4, but the log is at 0"):
             await log.append("r", 4, words(4, 4))
         await log.append("fine", 4, words(4, 4))
@@ -293,9 +293,9 @@ class TestALogThatIsLost:
 
     async def test_what_a_replica_lacks_that_takes_over_is_never_skipped(self, start_server, open_log) -> None:
         master, replica = start_server(VALKEY, "--repl-diskless-sync-delay", "0"), start_server(VALKEY)
-        told: asyncio.Queue[str] = asyncio.Queue()
+        told: asyncio.Queue[tuple[str, int, int]] = asyncio.Queue()
         async with Relay.to(master.port) as relay:
-            here = await open_log(relay.url, look_every=0.5, lost=told.put_nowait)
+            here = await open_log(relay.url, look_every=0.5, lost=lambda *what: told.put_nowait(what))
             there = await open_log(relay.url, look_every=0.5)
             await here.append("r", 1, words(1, 3))
             await here.append("short", 1, words(1, 3))
@@ -308,7 +308,7 @@ class TestALogThatIsLost:
             master.kill()
             relay.cut()
 
-            assert await asyncio.wait_for(told.get(), 5) == "r"
+            assert await asyncio.wait_for(told.get(), 5) == ("r", 6, 3)
             await here.append("r", 7, [LOST], closed=True)
             await here.append("short", 4, words(4, 4), closed=True)
 

@@ -56,7 +56,8 @@ class Following:
 
     Args:
         shard_of: where a run's log is.
-        lost: told the id of a run of this process's own whose log was found to be lost, once.
+        lost: told once of a run of this process's own whose log was found to be lost: its id, the last seq that the
+            log had, and the one that it has.
         look_every: seconds between looks.
     """
 
@@ -66,7 +67,7 @@ class Following:
         windows: Windows,
         authorship: Authorship,
         shard_of: Callable[[str], Shard],
-        lost: Callable[[str], None] | None,
+        lost: Callable[[str, int, int], None] | None,
         look_every: float = LOOK_EVERY,
     ) -> None:
         self._names = names
@@ -236,10 +237,8 @@ class Following:
         suspected, since = self._suspects.get(run_id, (None, now))
         if suspected != place:
             self._suspects[run_id] = place, now
-            if writer:
-                log.error("runlog.lost", run_id=run_id, had=place.seq, has=state.place.seq)
-                if self._lost is not None:
-                    self._lost(run_id)
+            if writer and self._lost is not None:
+                self._lost(run_id, place.seq, state.place.seq)
         elif now - since >= (_GRACE if place.seq else _EMPTY) * self._look_every and not (writer and self._lost):
             del self._suspects[run_id]
             if state.place.seq:

@@ -43,8 +43,10 @@ class RedisLog:
     Args:
         open_ttl: seconds after its last append that an open log is kept; more than any run takes.
         closed_ttl: seconds that a closed log is kept, unless it is dropped before: as long as archiving may fail.
-        lost: called with the id of a run that this process appends to, if its log is found to have lost something. All
-            that can be appended to it then is what closes it (see Lost); if that is not done, its readers wait.
+        lost: called with the id of a run that this process appends to, if its log is found to have lost something, the
+            seq up to which it was there, and the one up to which it is. It may also have been closed and put away by
+            another process. All that can be appended to it otherwise is what closes it (see Lost); if that is not done,
+            its readers wait.
         look_every: seconds between the looks that find what was missed or lost; the latter takes up to three.
         timeout: seconds after which a pipeline is sent again.
         patience: seconds for which a command is tried.
@@ -57,7 +59,7 @@ class RedisLog:
         prefix: str,
         open_ttl: float = OPEN_TTL,
         closed_ttl: float = CLOSED_TTL,
-        lost: Callable[[str], None] | None = None,
+        lost: Callable[[str, int, int], None] | None = None,
         measures: Measures | None = None,
         look_every: float = LOOK_EVERY,
         timeout: float = TIMEOUT,
