@@ -186,9 +186,10 @@ class Siege:
 
 
 @contextlib.contextmanager
-def gateways(number: int, database: str, keys: str) -> Iterator[list[Gateway]]:
+def gateways(number: int, database: str, keys: str, **settings: str) -> Iterator[list[Gateway]]:
     """So many processes on one database and one Valkey."""
     shared = {"database_url": database, "redis_url": keys, "secret": "one secret of all of them", "agent": "demo"}
+    shared |= settings
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as threads:
         behind = []
         for each in range(number):

@@ -1,8 +1,4 @@
-"""What every process of a fleet does again and again: it finishes what others left, and finds what it was not told.
-
-A host is gone if it shows no sign of life twice, so far apart that a live one would have shown one in between: signs
-may be lost with the server that keeps them, and must not take every host with them.
-"""
+"""What every process of a fleet does again and again: it finishes what others left, and finds what it was not told."""
 
 from __future__ import annotations
 
@@ -26,11 +22,8 @@ from app.viewing.audience import Audience
 
 log = structlog.get_logger()
 
-PAUSE: Final = 2.5
+PAUSE: Final = 2.0
 """Seconds between two sweeps."""
-
-CONFIRM: Final = 3.0
-"""Seconds after which a live host has shown a sign of life again, whatever became of the last one."""
 
 _TRIES: Final = 3
 _AT_ONCE: Final = 8
@@ -85,11 +78,7 @@ class Sweep:
     async def gone(self) -> frozenset[str]:
         """The hosts that have died before their runs had ended."""
         hosts = await self._stores.sessions.hosts_with_unfinished_runs()
-        missing = await self._fleet.missing(hosts - {self._fleet.name})
-        if missing:
-            await asyncio.sleep(CONFIRM)
-            missing = await self._fleet.missing(missing)
-        return missing
+        return await self._fleet.gone(hosts - {self._fleet.name})
 
     async def _look_at_own(self, *, thoroughly: bool) -> None:
         """See in their rows what became of runs that wait here and, if asked to, of those that are executed here."""

@@ -103,12 +103,14 @@ class Fleet(Protocol):
     Attributes:
         name: this process's, in the rows of its runs; never used again by another.
         shared: whether there may be others.
-        meeting: what those have in common that can be one gateway, and nobody else has.
     """
 
     name: str
     shared: bool
-    meeting: str
+
+    @property
+    def meeting(self) -> str:
+        """What those have in common that can be one gateway, and nobody else has."""
 
     def join(self, member: Member) -> None:
         """Have orders and news given to `member` from now on."""
@@ -141,8 +143,10 @@ class Fleet(Protocol):
             StoreUnavailable: it can't be found out now.
         """
 
-    async def missing(self, hosts: Collection[str]) -> frozenset[str]:
-        """Which of these have shown no sign of life for a while. It may be the signs that were lost, not the hosts.
+    async def gone(self, hosts: Collection[str]) -> frozenset[str]:
+        """Which of these have died: each has shown no sign of life for a while, and it is not the signs that were lost.
+
+        It may take a few seconds to be sure.
 
         Raises:
             StoreUnavailable: it can't be found out now.
@@ -187,8 +191,8 @@ class Alone:
         """As `Fleet.viewed_elsewhere`."""
         return False
 
-    async def missing(self, hosts: Collection[str]) -> frozenset[str]:
-        """As `Fleet.missing`."""
+    async def gone(self, hosts: Collection[str]) -> frozenset[str]:
+        """As `Fleet.gone`."""
         return frozenset(hosts) - {self.name}
 
     async def check(self) -> None:

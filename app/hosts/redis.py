@@ -19,18 +19,13 @@ import structlog
 
 from app.errors import NoAnswer, Refusal, StoreUnavailable
 from app.hosts.base import Fleet, Member, Missed, News, Order
+from app.hosts.lease import Lease
 from app.hosts.messages import Answer, Envelope, decode, encode
 from app.runlog.redis.pipe import Pipe
 from app.runlog.redis.server import Server
 from app.runlog.redis.subscriber import Subscriber
 
 log = structlog.get_logger()
-
-LEASE: Final = 7.0
-"""Seconds for which a sign of life is good."""
-
-RENEW: Final = 2.0
-"""Seconds between two of them."""
 
 PATIENCE: Final = 5.0
 """Seconds for which an answer is waited for."""
@@ -41,17 +36,6 @@ _AGAIN: Final = 1.0
 _SHORT: Final = 2.0
 """Seconds for which a question to the server is tried; it is asked again anyway."""
 
-_SIGN: Final = b"""#!lua flags=allow-oom
-redis.call('SET', KEYS[1], 1, 'PX', ARGV[1])
-local meeting = ARGV[3] == '' and redis.call('GET', KEYS[2]) or ARGV[2]
-redis.call('SET', KEYS[2], meeting, 'PX', 2 * ARGV[1])
-return meeting
-"""
-"""A sign of life; a server that has no room for a byte more has to take it, or all hosts would be given up.
-
-It answers what everybody has in common who meets here: as long as anybody does, it stays the same.
-"""
-
 
 class RedisFleet:
     """One process among those that use the same server and prefix. Made inside the event loop that uses it.
@@ -59,7 +43,8 @@ class RedisFleet:
     Args:
         server: where they meet.
         prefix: before the names of all keys and channels.
-        lease, renew, patience: see LEASE, RENEW, PATIENCE.
+        patience: see PATIENCE.
+        lease: as of Lease.
     """
 
     shared = True
@@ -69,31 +54,33 @@ class RedisFleet:
         server: Server,
         *,
         prefix: str = "runcast:",
-        lease: float = LEASE,
-        renew: float = RENEW,
         patience: float = PATIENCE,
+        **lease: float,
     ) -> None:
-        self.name = self.meeting = secrets.token_hex(8)
+        self.name = secrets.token_hex(8)
         self._prefix = prefix
-        self._lease, self._renew, self._patience = lease, renew, patience
+        self._patience = patience
         self._server = server
         self._pipe = Pipe(server)
+        self._lease = Lease(self._pipe, prefix, self.name, **lease)
         self._loop = asyncio.get_running_loop()
         self._subscriber: Subscriber | None = None
         self._member: Member | None = None
-        self._met = False
         self._viewed: set[str] = set()
         self._numbers = count(1)
         self._asked: dict[int, asyncio.Future[Refusal | None]] = {}
-        self._hurry = asyncio.Event()
-        self._renewed = self._loop.time()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def join(self, member: Member) -> None:
         """As `Fleet.join`."""
         self._member = member
         self._subscriber = Subscriber(self._server, [self._host(self.name)], self._hear, self._connected)
-        self._spawn(self._live())
+        self._spawn(self._lease.renew_for_ever())
+
+    @property
+    def meeting(self) -> str:
+        """As `Fleet.meeting`."""
+        return self._lease.meeting
 
     async def ask(self, host: str, order: Order) -> None:
         """As `Fleet.ask`."""
@@ -136,18 +123,13 @@ class RedisFleet:
         answer = await self._pipe.ask("PUBSUB", "NUMSUB", *channels, patience=_SHORT)
         return any(int(number) > (each in self._viewed) for each, number in zip(what, answer[1::2], strict=True))
 
-    async def missing(self, hosts: Collection[str]) -> frozenset[str]:
-        """As `Fleet.missing`."""
-        if not hosts:
-            return frozenset()
-        asked = sorted(hosts)
-        leases = await self._pipe.ask("MGET", *(self._key(host) for host in asked), patience=_SHORT)
-        return frozenset(host for host, lease in zip(asked, leases, strict=True) if lease is None)
+    async def gone(self, hosts: Collection[str]) -> frozenset[str]:
+        """As `Fleet.gone`."""
+        return await self._lease.gone(hosts)
 
     async def check(self) -> None:
         """As `Fleet.check`."""
-        if self._loop.time() - self._renewed > self._lease:
-            raise StoreUnavailable(f"{self._server.name} has not heard of this process for too long")
+        self._lease.check()
 
     async def close(self) -> None:
         """As `Fleet.close`."""
@@ -157,8 +139,7 @@ class RedisFleet:
             await asyncio.wait(self._tasks)
         if self._subscriber is not None:
             await self._subscriber.stop()
-        with suppress(StoreUnavailable):
-            await self._pipe.ask("DEL", self._key(self.name), patience=_SHORT)
+        await self._lease.give_back()
         await self._pipe.stop()
 
     async def sign(self) -> None:
@@ -167,29 +148,7 @@ class RedisFleet:
         Raises:
             StoreUnavailable: the server does not take it.
         """
-        began = self._loop.time()
-        keys = self._key(self.name), f"{self._prefix}meeting"
-        # Who has met others before keeps to that, also where the server has forgotten it.
-        command = "EVAL", _SIGN, len(keys), *keys, round(self._lease * 1000), self.meeting, "met" if self._met else ""
-        meeting = await self._pipe.ask(*command, patience=self._renew)
-        self.meeting, self._met = meeting.decode(), True
-        self._renewed = began
-
-    async def _live(self) -> None:
-        failed = False
-        while True:
-            try:
-                await self.sign()
-            except StoreUnavailable as error:
-                if not failed:
-                    log.warning("lease.not_renewed", reason=str(error), retry_in=self._renew)
-                failed = True
-            else:
-                failed = False
-            self._hurry.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._renew):
-                    await self._hurry.wait()
+        await self._lease.sign()
 
     async def _subscribe(self, subscriber: Subscriber, what: str) -> None:
         if what not in self._viewed:  # it was looked at for no longer than a moment
@@ -202,7 +161,7 @@ class RedisFleet:
 
     def _connected(self) -> None:
         """There is a new connection; what was published meanwhile is lost, and so may be the lease."""
-        self._hurry.set()
+        self._lease.hurry()
         for what in self._viewed:
             self._tell_member(what, Missed())
 
@@ -245,9 +204,6 @@ class RedisFleet:
 
     def _host(self, name: str) -> str:
         return f"{self._prefix}host:{name}:orders"
-
-    def _key(self, name: str) -> str:
-        return f"{self._prefix}host:{name}"
 
     def _views(self, what: str) -> str:
         return f"{self._prefix}views:{what}"

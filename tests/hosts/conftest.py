@@ -24,10 +24,10 @@ from tests.sessions.opening import STORES
 
 __all__ = ["prefix", "start_server", "valkey"]
 
-QUICK = {"PAUSE": 0.1, "CONFIRM": 0.4}
+QUICK = {"PAUSE": 0.1}
 """Seconds between what the sweeps of a test do."""
 
-LEASE, RENEW = 0.8, 0.2
+LEASE, RENEW, CONFIRM = 0.8, 0.2, 0.4
 
 
 class SharedLog(MemoryLog):
@@ -61,6 +61,7 @@ class Town:
     street: Street = field(factory=lambda: Street(lease=LEASE, patience=2.0))
     memory: SharedLog = field(factory=SharedLog)
     losing: bool = False
+    confirm: float = CONFIRM
     agents: list[Puppet] = field(factory=list)
     fleets: list[LocalFleet | MortalFleet] = field(factory=list)
     houses: list[House] = field(factory=list)
@@ -81,7 +82,7 @@ class Town:
         if self.server is None:
             return LocalFleet(self.street, loses=lambda: self.losing), self.memory
         server = Server(self.server.url)
-        fleet = MortalFleet(server, prefix=self.prefix, lease=LEASE, renew=RENEW, patience=2.0)
+        fleet = MortalFleet(server, prefix=self.prefix, lease=LEASE, renew=RENEW, patience=2.0, confirm=self.confirm)
         await fleet.sign()
         return fleet, await RedisLog.open(self.server.url, prefix=self.prefix)
 

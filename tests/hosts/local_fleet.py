@@ -105,7 +105,7 @@ class LocalFleet:
         await self._pause()
         return seen
 
-    async def missing(self, hosts: Collection[str]) -> frozenset[str]:
+    async def gone(self, hosts: Collection[str]) -> frozenset[str]:
         await self._pause()
         now = asyncio.get_running_loop().time()
         return frozenset(host for host in hosts if self._street.leases.get(host, 0) < now)

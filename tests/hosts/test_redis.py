@@ -13,7 +13,7 @@ from app.hosts.base import Cancel, News, Order
 from app.hosts.redis import open_fleet
 from app.runlog.redis.following import Following
 from app.sessions.base import RunStatus
-from tests.hosts.conftest import LEASE, Town
+from tests.hosts.conftest import LEASE, MortalFleet, Town
 from tests.house import ME, PATIENCE
 from tests.runlog.servers import VALKEY, KeyServer, free_port
 from tests.sessions.opening import STORES
@@ -93,9 +93,53 @@ async def test_a_viewer_hears_of_what_began_while_nobody_could_be_told(town: Tow
 async def test_a_server_that_was_emptied_makes_nobody_dead(town: Town, server: KeyServer) -> None:
     here, there = await town.open(), await town.open()
     run = await here.start(await here.session())
+    await until_it_is_sure(town.fleets[1])
     server.ask("FLUSHALL")
-    assert await town.fleets[1].missing([run.host]) == {run.host}
+    assert await town.fleets[1].gone([run.host]) == frozenset()
     assert await there.registry.sweep.gone() == frozenset()
+
+
+async def until_it_is_sure(fleet: MortalFleet) -> None:
+    """Wait until nothing but its death can be why a host has no lease."""
+    async with asyncio.timeout(PATIENCE):
+        while not (await fleet._lease._missing(["nobody"]))[1]:  # noqa: ASYNC110 - it is the server that knows
+            await asyncio.sleep(0.01)
+
+
+async def test_a_death_is_certain_at_once_if_the_server_was_there_all_the_time(town: Town) -> None:
+    town.confirm = 60.0
+    await town.open()
+    await town.open()
+    here, there = town.fleets
+    await until_it_is_sure(there)
+    here.die()
+    async with asyncio.timeout(PATIENCE):
+        while await there.gone([here.name]) != {here.name}:  # noqa: ASYNC110 - a key that expires
+            await asyncio.sleep(0.01)
+
+
+async def test_nobody_is_sure_of_a_death_where_the_server_has_an_older_sign_of_himself(
+    town: Town, server: KeyServer
+) -> None:
+    await town.open()
+    (fleet,) = town.fleets
+    await until_it_is_sure(fleet)
+    server.ask("SET", f"t:host:{fleet.name}", "0", "KEEPTTL")
+    assert await fleet._lease._missing(["nobody"]) == ({"nobody"}, False)
+
+
+async def test_nobody_is_sure_of_a_death_who_was_not_there_all_the_time_either(town: Town, server: KeyServer) -> None:
+    await town.open()
+    await town.open()
+    there = town.fleets[1]
+    await until_it_is_sure(there)
+    server.pause()
+    async with asyncio.timeout(PATIENCE):
+        while not there._lease._is_late():  # noqa: ASYNC110 - it is its clock that knows
+            await asyncio.sleep(0.01)
+    server.resume()
+    await there.sign()
+    assert await there._lease._missing(["nobody"]) == ({"nobody"}, False)
 
 
 async def test_who_has_seen_more_elsewhere_than_is_known_here_yet_misses_nothing(
@@ -145,10 +189,10 @@ async def test_who_leaves_is_missing_at_once_and_who_dies_after_its_lease(town: 
     here, there, third = await town.open(), await town.open(), await town.open()
     names = [fleet.name for fleet in town.fleets]
     await town.fleets[0].close()
-    assert await town.fleets[1].missing(names) == {names[0]}
+    assert await town.fleets[1].gone(names) == {names[0]}
     await town.kill(third)
     async with asyncio.timeout(PATIENCE):
-        while await town.fleets[1].missing(names) != {names[0], names[2]}:  # noqa: ASYNC110 - a key that expires
+        while await town.fleets[1].gone(names) != {names[0], names[2]}:  # noqa: ASYNC110 - a key that expires
             await asyncio.sleep(0.01)
     assert here.registry is not there.registry
 
@@ -197,9 +241,9 @@ async def test_a_server_that_is_full_takes_signs_of_life_still(server: KeyServer
     fleet = await open_fleet(server.url, prefix="t:")
     server.ask("CONFIG", "SET", "maxmemory", "1")
     server.ask("DEL", f"t:host:{fleet.name}")
-    assert await fleet.missing({fleet.name}) == {fleet.name}
+    assert await fleet.gone({fleet.name}) == {fleet.name}
     await fleet.sign()
-    assert await fleet.missing({fleet.name}) == frozenset()
+    assert await fleet.gone({fleet.name}) == frozenset()
     await fleet.close()
 
 

@@ -323,16 +323,6 @@ async def test_the_runs_of_a_process_that_died_are_ended_by_another_and_what_wai
     await until(all_others_are_put_away)
 
 
-async def test_a_lease_that_was_lost_and_comes_back_costs_no_run(lossy_town: Town) -> None:
-    here, there = await lossy_town.open(), await lossy_town.open()
-    run = await here.start(await here.session())
-    lossy_town.street.leases.clear()
-    assert await lossy_town.fleets[1].missing([run.host]) == {run.host}
-    for _ in range(3):
-        await there.registry.sweep.sweep()
-    assert (await row_of(there, run)).status is RunStatus.RUNNING
-
-
 async def test_a_process_that_was_given_up_finds_out_and_writes_nothing_more(lossy_town: Town) -> None:
     here, there = await lossy_town.open(), await lossy_town.open()
     run = await here.start(await here.session())
