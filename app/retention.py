@@ -6,8 +6,8 @@ Sessions and runs stay, and with them the transcript, until the session is delet
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,6 +15,7 @@ import structlog
 
 from app.errors import RunNotFound, StoreUnavailable
 from app.hosting.ending import Stores
+from app.meanwhile import meanwhile
 from app.sessions.base import Expired
 from app.uploads.desk import Uploads
 
@@ -77,16 +78,9 @@ class Retention:
             return False
         return True
 
-    @asynccontextmanager
-    async def sweeping(self) -> AsyncIterator[None]:
+    def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Sweep now and every so often, while inside."""
-        task = asyncio.create_task(self._sweep_for_ever())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        return meanwhile(self._sweep_for_ever())
 
     async def _sweep_for_ever(self) -> None:
         pause = min(max(self._kept.total_seconds() / _OFTEN, _SHORTEST), _LONGEST)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Final
 
@@ -17,6 +16,7 @@ from app.hosting.ending import Stores
 from app.hosting.host import Hosting
 from app.hosting.recovery import finish
 from app.hosts.base import Fleet
+from app.meanwhile import meanwhile
 from app.sessions.base import RunStatus, Unfinished
 from app.viewing.audience import Audience
 
@@ -52,16 +52,9 @@ class Sweep:
         self._audience = audience
         self._looked = 0.0
 
-    @asynccontextmanager
-    async def sweeping(self) -> AsyncIterator[None]:
+    def sweeping(self) -> AbstractAsyncContextManager[None]:
         """Sweep every so often, while inside."""
-        task = asyncio.create_task(self._sweep_for_ever())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        return meanwhile(self._sweep_for_ever())
 
     async def sweep(self, *, late: bool = False) -> None:
         """Look after everything once.

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
 from app.errors import ConfigurationError
+from app.meanwhile import meanwhile
 
 log = structlog.get_logger()
 
@@ -73,8 +74,7 @@ class WatchedFile:
             raise ConfigurationError(f"{self._path} is no text file") from error
 
 
-@asynccontextmanager
-async def watching(files: Iterable[WatchedFile], *, every: float = _LOOK_EVERY) -> AsyncIterator[None]:
+def watching(files: Iterable[WatchedFile], *, every: float = _LOOK_EVERY) -> AbstractAsyncContextManager[None]:
     """Look at the files every two seconds, in a thread, for as long as this is entered."""
     watched = tuple(files)
 
@@ -84,10 +84,4 @@ async def watching(files: Iterable[WatchedFile], *, every: float = _LOOK_EVERY) 
             for file in watched:
                 await asyncio.to_thread(file.look)
 
-    task = asyncio.create_task(watch()) if watched else None
-    try:
-        yield
-    finally:
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+    return meanwhile(watch()) if watched else nullcontext()
