@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -23,7 +23,7 @@ from app.runlog.base import RunLog
 from app.runlog.sqlite import SqliteLog
 from app.sessions.claim import claimed
 from app.sessions.sql import open_sessions
-from app.settings import Settings
+from app.settings import Settings, variable
 from app.telemetry import Telemetry
 from app.uploads.desk import Limits, Uploads
 
@@ -54,9 +54,10 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
 
         fleet, live = await _ground(settings, telemetry, lost, stack)
         url = database_url(settings)
-        if settings.database_url is not None:
-            await stack.enter_async_context(claimed(url, fleet.meeting if fleet.shared else None))
-        rows = await open_sessions(url, synchronous=settings.sqlite_sync, pool=settings.database_pool)
+        with _naming("data_dir" if settings.database_url is None else "database_url"):
+            if settings.database_url is not None:
+                await stack.enter_async_context(claimed(url, fleet.meeting if fleet.shared else None))
+            rows = await open_sessions(url, synchronous=settings.sqlite_sync, pool=settings.database_pool)
         stack.push_async_callback(rows.close)
         log = ArchivedLog(live, rows, measures=telemetry.measures, shared=fleet.shared)
         stores = Stores(log, rows, lambda: datetime.now(UTC), telemetry)
@@ -103,14 +104,21 @@ async def _ground(
         ) from error
     # A run that waits for somebody's answer may say nothing for as long as it lasts.
     open_ttl = max(OPEN_TTL, settings.run_deadline + CLOSED_TTL if settings.run_deadline else _UNLIMITED)
-    log = await RedisLog.open(settings.redis_url, lost=lost, measures=measures, open_ttl=open_ttl)
-    stack.push_async_callback(log.close)
-    try:
+    with _naming("redis_url"):
+        log = await RedisLog.open(settings.redis_url, lost=lost, measures=measures, open_ttl=open_ttl)
+        stack.push_async_callback(log.close)
         fleet = await open_fleet(settings.redis_url)
-    except StoreUnavailable as error:
-        raise ConfigurationError(f"RUNCAST_REDIS_URL can't be used: {error}") from error
-    stack.push_async_callback(fleet.close)
+        stack.push_async_callback(fleet.close)
     return fleet, log
+
+
+@contextmanager
+def _naming(setting: str) -> Iterator[None]:
+    """Let whoever reads that something can't be used know where that stands."""
+    try:
+        yield
+    except (ConfigurationError, StoreUnavailable) as error:
+        raise ConfigurationError(f"{variable(setting)}: {error}") from error
 
 
 async def _recover(settings: Settings, stores: Stores, uploads: Uploads, fleet: Fleet) -> None:

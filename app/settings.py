@@ -61,15 +61,37 @@ def _is_bearer(_: Any, attribute: Attribute[Any], value: str | None) -> None:
         )
 
 
+_SERVER: Final = re.compile(r"(\[[0-9a-fA-F:.%]+\]|[^\[\]:]*)(:\d+)?")
+
+
+def _path_of(name: str, url: str) -> str:
+    """The path of a URL; one whose password ends the name of the server too early is refused, and not shown."""
+    authority, _, path = re.split("[?#]", url.partition("://")[2], maxsplit=1)[0].partition("/")
+    servers = authority.rpartition("@")[2]
+    if not all(_SERVER.fullmatch(server) for server in servers.split(",")):
+        raise ValueError(
+            f"{name} names a port that is no number; in a password, each of : / ? # [ ] @ is written with a percent"
+            " sign, as %2F for /"
+        )
+    return path
+
+
 def _is_postgresql(_: Any, attribute: Attribute[Any], value: str | None) -> None:
-    if value is not None and re.match(r"postgres(ql(\+asyncpg)?)?://", value) is None:  # and it is not shown
-        raise ValueError(f"{PREFIX}{attribute.name.upper()} must look like postgresql://user:password@server/database")
+    if value is None:
+        return
+    name = f"{PREFIX}{attribute.name.upper()}"
+    if re.match(r"postgres(ql(\+asyncpg)?)?://", value) is None:  # and it is not shown
+        raise ValueError(f"{name} must look like postgresql://user:password@server/database")
+    _path_of(name, value)
 
 
 def _is_redis(_: Any, attribute: Attribute[Any], value: str | None) -> None:
-    for url in value.split(",") if value is not None else ():
-        if re.match(r"(redis|rediss|valkey|valkeys|unix)://", url.strip()) is None:  # and it is not shown
-            raise ValueError(f"{PREFIX}{attribute.name.upper()} must look like redis://user:password@server:6379/0")
+    name = f"{PREFIX}{attribute.name.upper()}"
+    for url in map(str.strip, value.split(",")) if value is not None else ():
+        if re.match(r"(redis|rediss|valkey|valkeys|unix)://", url) is None:  # and it is not shown
+            raise ValueError(f"{name} must look like redis://user:password@server:6379/0")
+        if not url.startswith("unix:") and re.fullmatch(r"\d*", _path_of(name, url)) is None:
+            raise ValueError(f"{name} ends with the number of a database, as redis://server:6379/0")
 
 
 def _base_path(text: str) -> str:

@@ -116,7 +116,12 @@ def test_a_flag_has_several_spellings(text):
         ("data_dir", "~nobody-of-that-name/runs"),
         ("database_url", "sqlite:///sessions.db"),
         ("database_url", "db.example/runcast"),
+        ("database_url", "postgresql://runcast@db.example:abc/runcast"),
+        ("database_url", "postgresql://runcast@db.example:5432,db.example:/runcast"),
         ("redis_url", "localhost:6379"),
+        ("redis_url", "redis://a.example:abc/0"),
+        ("redis_url", "redis://a.example/x"),
+        ("redis_url", "redis://a.example/0,redis://b.example/0/1"),
         ("redis_url", "redis://a.example,http://b.example"),
         ("workers", "0"),
         ("workers", "257"),
@@ -178,6 +183,28 @@ def test_several_processes_need_a_database_and_a_secret_in_common(missing, why):
     del given[f"RUNCAST_{missing}"]
     with pytest.raises(ConfigurationError, match=why):
         Settings.from_environment(given)
+
+
+@pytest.mark.parametrize("password", ["can#ary", "can/ary", "can?ary"])
+@pytest.mark.parametrize(("name", "scheme"), [("database_url", "postgresql"), ("redis_url", "rediss")])
+def test_a_password_that_has_to_be_quoted_is_refused_and_not_shown(name, scheme, password):
+    given = {variable(name): f"{scheme}://runcast:{password}@a.example:1/0"}
+    with pytest.raises(ConfigurationError, match=f"{variable(name)} .* percent sign") as refused:
+        Settings.from_environment(given)
+    assert not {"can", "ary"} & set(re.split(r"\W+", str(refused.value)))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:///runcast",
+        "postgresql://a.example:5432,b.example/runcast?target_session_attrs=primary",
+        "postgresql://runcast:p%2Fw%40@[::1]:5432/runcast",
+        "postgresql://runcast:p:w@a.example/runcast",
+    ],
+)
+def test_what_libpq_takes_is_taken(url):
+    assert Settings.from_environment({"RUNCAST_DATABASE_URL": url}).database_url == url
 
 
 _CANARIES = {"database_url": "postgresql://canary", "redis_url": "redis://canary"}

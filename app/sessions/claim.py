@@ -77,6 +77,8 @@ async def _first(claim: _Claim, url: str, patience: float) -> AsyncConnection:
         except failures() as error:
             reason = error.orig if isinstance(error, DBAPIError) else error
             raise ConfigurationError(f"the database {shown(url)} can't be opened: {reason}") from error
+        except ValueError:  # the driver's, about the URL; its text may hold the password
+            raise ConfigurationError("the database URL can't be read") from None
         if connection is not None:
             return connection
         if asyncio.get_running_loop().time() >= deadline:

@@ -95,7 +95,7 @@ def shown(url: str) -> str:
     if parsed.drivername not in SCHEMES:
         return str(parsed.database)
     server = parsed.host or parsed.query.get("host") or "localhost"
-    return f"{parsed.database} on {server}" + (f":{parsed.port}" if parsed.port else "")
+    return f"{parsed.database or 'of that user'} on {server}" + (f":{parsed.port}" if parsed.port else "")
 
 
 def _parse(url: str) -> URL:

@@ -133,6 +133,7 @@ async def test_a_log_that_one_trims_is_a_gap_at_all_others_at_once(
 async def test_a_server_that_is_not_there_is_named_in_one_line() -> None:
     url = f"redis://ada:canary@127.0.0.1:{free_port()}/0"
     said = await refusal(database_url="postgresql://127.0.0.1/nothing", redis_url=url, **SHARED)
+    assert "RUNCAST_REDIS_URL: " in said
     assert "can't be used" in said
     assert "canary" not in said
 
