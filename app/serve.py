@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import socket
 from collections.abc import Callable
@@ -119,4 +120,14 @@ def _take_file_descriptors() -> None:
 
 
 def _kept(settings: Settings) -> dict[str, Any]:
-    return {"data_dir": str(settings.data_dir.absolute()), "sqlite_sync": settings.sqlite_sync}
+    """Where everything is kept, without who may open it."""
+    from app.sessions.engine import shown  # noqa: PLC0415 - as above
+
+    kept: dict[str, Any] = {"data_dir": str(settings.data_dir.absolute())}
+    if settings.redis_url is None:
+        kept["sqlite_sync"] = settings.sqlite_sync
+    else:
+        kept["redis"] = [re.sub("//.*@", "//", url.strip().partition("?")[0]) for url in settings.redis_url.split(",")]
+    if settings.database_url is not None:
+        kept["database"] = shown(settings.database_url)
+    return kept

@@ -137,25 +137,21 @@ class Supervisor:
         if self._stopping:
             return
         status = worker.process.exitcode or 0
-        if not (self._served or worker.serves):  # the others would fare no better
-            self._failure = (
-                ConfigurationError(worker.refused) if worker.refused is not None else SystemExit(_code(status))
-            )
-            self._stop()
-            return
         lived = time.monotonic() - worker.began
-        place.deaths = 0 if lived >= _STEADY_S else place.deaths + 1
-        delay = min(_FIRST_S * 2 ** (place.deaths - 1), _LONGEST_S) if place.deaths else 0.0
-        place.due = time.monotonic() + delay
-        log.error(
-            "worker.ended",
-            worker=place.number,
-            pid=worker.process.pid,
-            status=_said(status),
-            lived=round(lived, 1),
-            reason=worker.refused,
-            retry_in=delay,
-        )
+        ended = log.bind(worker=place.number, pid=worker.process.pid, status=_said(status), lived=round(lived, 1))
+        if self._served or worker.serves:
+            place.deaths = 0 if lived >= _STEADY_S else place.deaths + 1
+            delay = min(_FIRST_S * 2 ** (place.deaths - 1), _LONGEST_S) if place.deaths else 0.0
+            place.due = time.monotonic() + delay
+            ended.error("worker.ended", reason=worker.refused, retry_in=delay)
+            return
+        # The others would fare no better.
+        if worker.refused is not None:
+            self._failure = ConfigurationError(worker.refused)
+        else:
+            self._failure = SystemExit(_code(status))
+            ended.error("worker.ended", reason="it ended before it served, and so does the command")
+        self._stop()
 
     def _stop(self) -> None:
         """Pass on that it is time to go, or, the second time, not to wait any longer (P7.3)."""

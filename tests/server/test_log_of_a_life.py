@@ -2,13 +2,19 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from importlib.metadata import version
 
 import pytest
 
+from app.sessions.engine import shown
 from tests.callers import ADA, keyed, shows
 from tests.gateway import Launch, new_session, start
+from tests.postgres import postgres_server
+from tests.runlog.servers import VALKEY, KeyServer, start_server
 from tests.watching import watch_sse, watch_ws
+
+__all__ = ["start_server"]
 
 pytestmark = pytest.mark.anyio
 
@@ -57,3 +63,21 @@ async def test_who_called_is_named_where_callers_authenticate(launch: Launch) ->
 
     assert (created["principal"], closed["principal"]) == ("ada", "ada")
     assert ADA.key not in gateway.stderr
+
+
+async def test_a_server_says_what_it_shares_with_others_and_not_how_to_get_in(
+    start_server: Callable[..., KeyServer], launch: Launch
+) -> None:
+    valkey = start_server(VALKEY, "--appendonly", "yes")
+    valkey.ask("ACL", "SETUSER", "ada", "on", ">canary", "~*", "&*", "+@all")
+    address = valkey.url.removeprefix("redis://")
+    database = postgres_server().migrated()
+    secret = "one secret of all the processes"
+    gateway = launch(database_url=database, redis_url=f"valkey://ada:canary@{address}", secret=secret)
+    await asyncio.to_thread(gateway.stop)
+    (started,), (inspected,) = gateway.said("server.started"), gateway.said("redis.inspected")
+
+    assert started["redis"] == [f"valkey://{address}"]
+    assert started["database"] == shown(database)
+    assert inspected["version"].startswith("Valkey ")
+    assert not any("canary" in json.dumps(line) for line in (started, inspected))

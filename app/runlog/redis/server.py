@@ -153,8 +153,9 @@ class Server:
     def judge(self, info: dict[str, str]) -> None:
         """As `inspect`, by what the server says of itself."""
         version = info.get("redis_version", "0")
+        known_as = f"Valkey {info['valkey_version']}" if "valkey_version" in info else f"Redis {version}"
         if "valkey_version" not in info and int(version.split(".")[0]) < _OLDEST_REDIS:
-            raise ConfigurationError(f"{self.name} is Redis {version}; Redis 7 or newer, or any Valkey, is needed")
+            raise ConfigurationError(f"{self.name} is {known_as}; Redis 7 or newer, or any Valkey, is needed")
         if info.get("cluster_enabled") == "1":
             raise ConfigurationError(
                 f"{self.name} is a node of a cluster; name several servers that are none, and runs are spread over them"
@@ -165,6 +166,7 @@ class Server:
                 f"{self.name} would throw logs away when its memory is full (maxmemory-policy {policy}):"
                 " set maxmemory-policy noeviction"
             )
+        log.info("redis.inspected", server=self.name, version=known_as)
         if info.get("aof_enabled") == "0":
             log.warning(
                 "redis.not_persistent",
