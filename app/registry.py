@@ -42,7 +42,10 @@ from app.viewing.viewer import Slice, Viewer
 
 T = TypeVar("T")
 
-_DRAINING = "this server is shutting down; connect again"
+_TRIES: Final = 64
+"""How many ids are tried to find one whose log is on a server that answers."""
+
+_DRAINING: Final = "this server is shutting down; connect again"
 
 _READ_IN: Final = 3.0
 """Seconds after which what is read for one answer is given up: a little longer than a store takes to restart."""
@@ -186,8 +189,9 @@ class RunRegistry:
         if profile is None:
             raise InvalidMessage(f"the session's profile {session.profile!r} is no longer there")
         files = await self._uploads.claimed(session_id, message.files)
+        await self._readiness.check_room()
         new = NewRun(
-            id=f"run_{secrets.token_hex(16)}",
+            id=self._new_id(),
             content=message.content,
             images=len(message.images),
             files=tuple(FileRef(file.id, file.name) for file in files),
@@ -204,7 +208,6 @@ class RunRegistry:
         def watch(run: Run) -> RunWatch:
             return RunWatch(self._stores.telemetry, run, profile.name, message.cause, self._stores.clock)
 
-        await self._readiness.check_room()
         with self._places.starting(principal, session_id):
             return await self._hosting.start(
                 session_id, new, profile.agent, prepare, watch, cancel_when_left=message.cancel_when_left
@@ -370,6 +373,14 @@ class RunRegistry:
         await self.profiles.aclose()
 
     # behind the doors
+
+    def _new_id(self) -> str:
+        """A run's, with which its log can be written, if there is any."""
+        for _ in range(_TRIES):
+            run_id = f"run_{secrets.token_hex(16)}"
+            if self._stores.log.suits(run_id):
+                break
+        return run_id
 
     def _left(self, run_id: str) -> None:
         self._hosting.stop(run_id, "every viewer has left")

@@ -30,6 +30,9 @@ T = TypeVar("T")
 _LAST_WORDS = 15.0
 """Seconds that runs have to write their terminals once they were interrupted."""
 
+_LAST_WORDS_AMONG_OTHERS = 4.0
+"""The same where another process ends what is left."""
+
 _SUPERSEDED = "a newer message took its place"
 
 
@@ -170,12 +173,14 @@ class Hosting:
         if self._tasks and grace > 0:
             log.info("host.waiting", runs=len(self._hosted), seconds=grace, hint="a second signal ends them now")
             await asyncio.wait(self._tasks, timeout=grace)
-        with anyio.move_on_after(_LAST_WORDS):
+        with anyio.move_on_after(_LAST_WORDS_AMONG_OTHERS if self._elsewhere.shared else _LAST_WORDS):
             while self._tasks:
                 self.interrupt()
                 # A start that was on its way makes one more run to stop.
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in self._tasks:  # the storage takes nothing; the next start-up finishes what is left
+        for (
+            task
+        ) in self._tasks:  # the storage takes nothing; another process, or the next start-up, finishes what is left
             task.cancel()
 
     def interrupt(self) -> None:

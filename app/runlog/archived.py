@@ -127,6 +127,10 @@ class ArchivedLog:
         """As `RunLog.check`, of the live log; the archive is its owner's."""
         await self._live.check()
 
+    def suits(self, run_id: str) -> bool:
+        """As `RunLog.suits`."""
+        return self._live.suits(run_id)
+
     async def close(self) -> None:
         """Close the live log; the archive is its owner's."""
         await self._live.close()

@@ -105,11 +105,14 @@ class RunLog(Protocol):
         """The ids of the runs whose logs are kept here, open or closed, in any order."""
 
     async def check(self) -> None:
-        """Return if the logs can be written and read, as far as can be told without writing anything.
+        """Return if logs can be written and read, as far as can be told without writing anything.
 
         Raises:
             StoreUnavailable: the last append failed for a reason that may last, or storage can't be read.
         """
+
+    def suits(self, run_id: str) -> bool:
+        """Whether a log of this id could be written when `check` looked last: another id may be luckier."""
 
     async def close(self) -> None:
         """Finish what was begun and let go of files and threads."""

@@ -176,6 +176,10 @@ class SqliteLog:
         await self._submit(Drop(""), ())  # of a log that nobody has: nothing is written
         await self._ask(lambda reader: reader.state(""))
 
+    def suits(self, run_id: str) -> bool:  # noqa: ARG002
+        """As `RunLog.suits`; all logs are in one place."""
+        return True
+
     async def close(self) -> None:
         """As `RunLog.close`. Whoever waits is woken; whatever is asked afterwards raises StoreUnavailable."""
         if self._closed:

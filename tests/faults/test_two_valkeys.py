@@ -1,6 +1,8 @@
 """Two gateways spread their runs over two Valkeys: one that dies holds up its own runs, and no other."""
 
 import asyncio
+import signal
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,7 +22,10 @@ __all__ = ["start_server"]
 
 pytestmark = pytest.mark.anyio
 
-EXPECTED = ("redis.disconnected", "storage.failed", "stores.not_ready")
+DRAIN = 1.0
+"""Seconds that runs have to end at SIGTERM."""
+
+EXPECTED = ("redis.disconnected", "storage.failed", "stores.not_ready", "hosts.gone")
 
 
 @frozen
@@ -37,6 +42,7 @@ class Town:
 def town(start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path) -> Town:
     lasting, dying = (start_server(VALKEY, "--appendonly", "yes") for _ in range(2))
     shared = SHARED | {"database_url": postgres_server().migrated(), "data_dir": str(tmp_path)}
+    shared |= {"drain_timeout": str(DRAIN)}
     shared["redis_url"] = f"{lasting.url},{dying.url}"
     one, other = (launch(**shared, asked_for=EXPECTED) for _ in range(2))
     return Town(lasting, dying, one, other)
@@ -82,7 +88,10 @@ async def test_runs_on_the_other_valkey_go_on_and_those_on_the_dead_one_end_once
         await asyncio.to_thread(town.dying.kill)
         await unharmed.approve(elsewhere)
         assert (await ahead.until_terminal())[-1].type == "stream_end"
-        assert (await elsewhere.get("/health/ready")).json()["code"] == "not_ready"
+        for gateway in (http, elsewhere):
+            assert (await gateway.get("/health/ready")).status_code == 200
+            for _ in range(5):  # none of which is to be on the dead one
+                await completes(gateway)
 
         await asyncio.to_thread(town.dying.start)
         await held.approve(elsewhere)
@@ -93,3 +102,24 @@ async def test_runs_on_the_other_valkey_go_on_and_those_on_the_dead_one_end_once
             assert await every_event(http, each.session, each.run) == await every_event(
                 elsewhere, each.session, each.run
             )
+
+
+async def completes(http: httpx.AsyncClient) -> None:
+    session = await new_session(http)
+    run = await start(http, session, "/quiet /length 2 /rate 0")
+    assert '"stream_end"' in (await every_event(http, session, run))[-1]
+
+
+@pytest.mark.slow
+async def test_who_is_told_to_go_does_not_wait_for_a_valkey_that_is_away(town: Town) -> None:
+    async with AsyncExitStack() as stack:
+        held, viewer = await Asking.on(town.dying, town, stack)
+        await asyncio.to_thread(town.dying.kill)
+        began = time.monotonic()
+        assert await asyncio.to_thread(town.one.stop) == -signal.SIGTERM
+        took = time.monotonic() - began
+        await asyncio.to_thread(town.dying.start)
+        seen = held.seen + await viewer.until_terminal()
+
+    assert took < DRAIN + 8
+    assert seen[-1].message["code"] == "run_interrupted"

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 from structlog.testing import capture_logs
 
-from app.errors import ConfigurationError, Fenced, Gap
+from app.errors import ConfigurationError, Fenced, Gap, StoreUnavailable
 from app.measures import Measures
 from app.runlog.archive import encode_archive, trim_archive
 from app.runlog.archived import ArchivedLog
@@ -395,6 +395,29 @@ class TestSharding:
         assert await here.runs() == []
         await here.close()
         await there.close()
+
+    async def test_while_one_server_takes_appends_logs_that_begin_can_be_there(self, start_server) -> None:
+        lasting, dying = start_server(VALKEY), start_server(VALKEY)
+        log = await RedisLog.open(f"{lasting.url},{dying.url}")
+        runs = [f"run-{number}" for number in range(40)]
+        assert all(map(log.suits, runs))
+
+        await asyncio.to_thread(dying.kill)
+        await log.check()
+        suitable = [run for run in runs if log.suits(run)]
+        assert 0 < len(suitable) < len(runs)
+        for run in suitable:
+            await log.append(run, 1, words(1, 1))
+        lasting.ask("CONFIG", "SET", "maxmemory", "1")
+        with pytest.raises(StoreUnavailable, match="can't be reached"):
+            await log.check()
+        assert not any(map(log.suits, runs))
+
+        lasting.ask("CONFIG", "SET", "maxmemory", "0")
+        await asyncio.to_thread(dying.start)
+        await log.check()
+        assert all(map(log.suits, runs))
+        await log.close()
 
     async def test_a_server_that_is_taken_away_takes_only_its_own_runs(self, servers) -> None:
         both = await RedisLog.open(",".join(server.url for server in servers))

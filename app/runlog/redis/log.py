@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from app.errors import ConfigurationError, Fenced, Lost, StoreUnavailable
+from app.errors import ConfigurationError, Fenced, Lost, StoreFull, StoreUnavailable
 from app.events import Event
 from app.measures import Measures
 from app.runlog.base import Bell, Page, RunLog
@@ -201,7 +201,14 @@ class RedisLog:
         # It follows nothing, so that it is refused as the last step: a server that is full refuses it before.
         nothing = Append("", 0, (), b"", closed=False, mark=self._authorship.name, follows="", held=False)
         command = self._command(nothing)
-        await asyncio.gather(*(shard.writer.ask(*command, patience=_PATIENCE_OF_CHECK) for shard in self._shards))
+        answers = await asyncio.gather(*(shard.check(command, _PATIENCE_OF_CHECK) for shard in self._shards))
+        failures = [failure for failure in answers if failure is not None]
+        if len(failures) == len(self._shards):  # while there is one, runs that begin can be there
+            raise next((failure for failure in failures if not isinstance(failure, StoreFull)), failures[0])
+
+    def suits(self, run_id: str) -> bool:
+        """As `RunLog.suits`."""
+        return self._shard(run_id).fit
 
     async def close(self) -> None:
         """As `RunLog.close`. Whoever waits is woken; whatever is asked afterwards raises StoreUnavailable."""

@@ -8,6 +8,7 @@ reads or removes.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -35,6 +36,9 @@ PATIENCE: Final = 10.0
 
 TIMEOUT: Final = 4.0
 """Seconds that a pipeline may take; longer than a server that is busy or paused usually does."""
+
+_LAST_PATIENCE: Final = 1.0
+"""Seconds for which a command is tried at most after the pipe was told to stop."""
 
 _MOST_BYTES: Final = 4 * 1024 * 1024
 _MOST_COMMANDS: Final = 1000
@@ -76,6 +80,7 @@ class Pipe:
         self._calls: deque[_Call] = deque()
         self._wire: Wire | None = None
         self._stopping = False
+        self._last = math.inf
         self._news = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._worker = self._loop.create_task(self._work())
@@ -118,8 +123,9 @@ class Pipe:
         return await done
 
     async def stop(self) -> None:
-        """Carry out what was submitted before, or give it up in its time; then close the connection."""
+        """Carry out what was submitted before, or give it up soon; then close the connection."""
         self._stopping = True
+        self._last = self._loop.time() + _LAST_PATIENCE
         self._news.set()
         await self._worker
 
@@ -182,11 +188,11 @@ class Pipe:
     def _put_back(self, batch: deque[_Call], failure: Exception) -> None:
         now = self._loop.time()
         for call in batch:
-            if call.until <= now:
+            if min(call.until, self._last) <= now:
                 error = StoreUnavailable(f"{self._server.name} can't be reached: {failure}")
                 error.__cause__ = failure
                 call.answer(error)
-        self._calls.extendleft(call for call in reversed(batch) if call.until > now)
+        self._calls.extendleft(call for call in reversed(batch) if min(call.until, self._last) > now)
 
     async def _hang_up(self) -> None:
         wire, self._wire = self._wire, None

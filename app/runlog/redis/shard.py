@@ -5,21 +5,37 @@ from __future__ import annotations
 import asyncio
 from hashlib import blake2b
 
-from attrs import frozen
+from attrs import define
 
+from app.errors import StoreUnavailable
 from app.runlog.redis.pipe import Pipe
-from app.runlog.redis.server import Server
+from app.runlog.redis.server import Command, Server
 from app.runlog.redis.subscriber import Subscriber
 
 
-@frozen(eq=False)
+@define(eq=False)
 class Shard:
-    """Three connections: one for what changes, one for what reads and may be long, one for what is published."""
+    """Three connections: one for what changes, one for what reads and may be long, one for what is published.
+
+    Attributes:
+        fit: whether it took what `check` gave it last.
+    """
 
     server: Server
     writer: Pipe
     reader: Pipe
     subscriber: Subscriber
+    fit: bool = True
+
+    async def check(self, command: Command, patience: float) -> StoreUnavailable | None:
+        """Why the server does not carry out a command that changes something, if it does not."""
+        failure = None
+        try:
+            await self.writer.ask(*command, patience=patience)
+        except StoreUnavailable as error:
+            failure = error
+        self.fit = failure is None
+        return failure
 
     async def stop(self) -> None:
         """Finish what was begun and hang up."""
