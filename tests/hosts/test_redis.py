@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.errors import ConfigurationError, NoAnswer, StoreUnavailable
 from app.hosts.base import Cancel, News, Order
-from app.hosts.redis import open_fleet
+from app.hosts.redis import RedisFleet, open_fleet
 from app.runlog.redis.following import Following
 from app.sessions.base import RunStatus
+from app.viewing.audience import Audience
 from tests.hosts.conftest import LEASE, MortalFleet, Town
+from tests.hosts.test_two_hosts import until_subscribed
 from tests.house import ME, PATIENCE
 from tests.runlog.servers import VALKEY, KeyServer, free_port
 from tests.sessions.opening import STORES
@@ -87,6 +90,80 @@ async def test_a_viewer_hears_of_what_began_while_nobody_could_be_told(town: Tow
         await asyncio.to_thread(server.kill)
         run = await here.start(session)
         await asyncio.to_thread(server.start)
+        assert (await watch.until("stream_start"))[-1]["run_id"] == run.id
+
+
+class Held:
+    """A server that holds those up who want to hear of it, until it is let go.
+
+    Attributes:
+        reached: somebody is held up.
+    """
+
+    def __init__(self, server: Any) -> None:
+        self.name = server.name
+        self.reached, self.let_go = asyncio.Event(), asyncio.Event()
+        self._server = server
+
+    async def connect(self) -> Any:
+        self.reached.set()
+        await self.let_go.wait()
+        return await self._server.connect()
+
+
+@pytest.fixture
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What news do not tell is not found out otherwise."""
+    monkeypatch.setattr(Audience, "look", never)
+
+
+async def never(_: Audience) -> None:
+    """Find out nothing."""
+
+
+@pytest.mark.usefixtures("nobody_looks")
+async def test_a_run_that_begins_before_a_first_subscription_holds_is_found_once_it_does(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await town.open(), await town.open()
+    session = await here.session()
+    fleet = town.fleets[1]
+    assert isinstance(fleet, RedisFleet)
+    assert fleet._subscriber is not None
+    subscribe, let_go = fleet._subscriber.subscribe, asyncio.Event()
+
+    async def subscribe_late(channel: str) -> None:
+        await let_go.wait()
+        await subscribe(channel)
+
+    monkeypatch.setattr(fleet._subscriber, "subscribe", subscribe_late)
+    async with there.watch(session) as watch:
+        await watch.until("caught_up")  # it has read the rows
+        run = await here.start(session)
+        assert not await town.fleets[0].viewed_elsewhere(session)
+        let_go.set()
+        assert (await watch.until("stream_start"))[-1]["run_id"] == run.id
+
+
+@pytest.mark.usefixtures("nobody_looks")
+async def test_a_run_that_begins_before_a_lost_subscription_is_back_is_found_once_it_is(
+    town: Town, server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = await town.open(), await town.open()
+    session = await here.session()
+    fleet = town.fleets[1]
+    assert isinstance(fleet, RedisFleet)
+    async with there.watch(session) as watch:
+        await watch.until("caught_up")
+        await until_subscribed(town, session)
+        held = Held(fleet._server)
+        monkeypatch.setattr(fleet._subscriber, "_server", held)
+        server.ask("CLIENT", "KILL", "TYPE", "pubsub")
+        async with asyncio.timeout(PATIENCE):
+            await held.reached.wait()
+        run = await here.start(session)
+        assert not await town.fleets[0].viewed_elsewhere(session)
+        held.let_go.set()
         assert (await watch.until("stream_start"))[-1]["run_id"] == run.id
 
 
