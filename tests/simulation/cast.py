@@ -12,7 +12,7 @@ from app.agents.base import Approval
 from app.errors import Draining, NoAnswer, NoSuchApproval, RunNotFound, SessionNotFound
 from app.events import ApprovalRequested, ApprovalResolved, RunCancelled
 from app.position import Position
-from app.sessions.base import OnConflict, Run, RunStatus
+from app.sessions.base import OnConflict, Run
 from tests.simulation.agents import ENDINGS, Plan, some_plan
 from tests.simulation.judge import Logs, judge_connection, judge_log
 from tests.simulation.people import ME, STORE_FAILED, Said, Speaker, Watcher
@@ -317,8 +317,6 @@ class Cast:
         for event in resolved:
             given = self.approved.get((run.id, event.call_id), set())
             by_nobody = Approval(event.approved, event.comment) in NOBODYS
-            if by_nobody and run.status is RunStatus.INTERRUPTED:
-                continue  # its host died, or was held up, with the answer that it had taken
             expected = set() if by_nobody else {Approval(event.approved, event.comment)}
             perhaps = self.perhaps.get((run.id, event.call_id), set())
             assert given <= expected <= given | perhaps, f"the log says {event}, and these answers were taken: {given}"
