@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import Final
@@ -31,6 +32,9 @@ _AT_ONCE: Final = 8
 
 LOOK: Final = 10.0
 """Seconds after which those who view something here are told what they were not told when it happened."""
+
+OVERDUE: Final = timedelta(seconds=15)
+"""Time that a run's end may take from its row into its log and the archive; then others help."""
 
 _LATE: Final = 3 * PAUSE
 """A process whose last sweep was longer ago may have been given up by the others."""
@@ -65,6 +69,7 @@ class Sweep:
         await self._look_at_own(thoroughly=late)
         await self._look_for_viewers()
         await self._finish_runs_of_gone_hosts()
+        await self._finish_ends_that_got_stuck()
         for session_id in await self._stores.sessions.deleted_sessions(self._stores.clock() - _ABANDONED):
             self._hosting.spawn(self._deletions.carry_out(session_id))  # it may wait for what this sweep finishes
 
@@ -94,6 +99,15 @@ class Sweep:
             return
         left = await self._stores.sessions.unfinished_runs(gone)
         log.warning("hosts.gone", hosts=sorted(gone), runs=len(left))
+        await self._finish_all(left)
+
+    async def _finish_ends_that_got_stuck(self) -> None:
+        """Carry out ends that were decided, whoever did: their log went on, or was lost, before it was closed."""
+        before = self._stores.clock() - OVERDUE
+        stuck = await self._stores.sessions.unfinished_runs(ended_before=before)
+        await self._finish_all([left for left in stuck if self._hosting.get(left.run.id) is None])
+
+    async def _finish_all(self, left: Sequence[Unfinished]) -> None:
         by_session: dict[str, list[Unfinished]] = {}
         # The last first: what waited behind a run must not begin when that ends, for nobody would execute it.
         for each in reversed(left):
@@ -101,9 +115,9 @@ class Sweep:
         gate = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as group:  # one after the other they would take too long on a busy machine
             for runs in by_session.values():
-                group.create_task(self._finish_all(runs, gate))
+                group.create_task(self._finish_one_by_one(runs, gate))
 
-    async def _finish_all(self, runs: list[Unfinished], gate: asyncio.Semaphore) -> None:
+    async def _finish_one_by_one(self, runs: list[Unfinished], gate: asyncio.Semaphore) -> None:
         async with gate:
             for each in runs:
                 await self._finish(each)

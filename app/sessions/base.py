@@ -340,8 +340,13 @@ class SessionStore(Protocol):
         other is.
         """
 
-    async def unfinished_runs(self, hosts: Collection[str] | None = None) -> Sequence[Unfinished]:
-        """Every run without an archive, oldest first: what a start-up has to finish; or those of some hosts only."""
+    async def unfinished_runs(
+        self, hosts: Collection[str] | None = None, *, ended_before: datetime | None = None
+    ) -> Sequence[Unfinished]:
+        """Every run without an archive, oldest first: what a start-up has to finish.
+
+        Or of those only the ones of some hosts, or only the ones whose end was decided before a time.
+        """
 
     async def hosts_with_unfinished_runs(self) -> frozenset[str]:
         """The hosts of the runs without an archive."""

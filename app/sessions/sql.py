@@ -156,10 +156,14 @@ class SqlSessionStore(SessionStore):
     async def finish_run(self, run_id: str, outcome: Outcome, *, promote: bool = True) -> Ended | None:
         return await self._database.write(ending.finish_run, run_id, outcome, promote=promote)
 
-    async def unfinished_runs(self, hosts: Collection[str] | None = None) -> Sequence[Unfinished]:
+    async def unfinished_runs(
+        self, hosts: Collection[str] | None = None, *, ended_before: datetime | None = None
+    ) -> Sequence[Unfinished]:
         query = select(*RUN_COLUMNS, runs.c.terminal).where(unarchived).order_by(runs.c.created_at, runs.c.id)
         if hosts is not None:
             query = query.where(runs.c.host.in_(hosts))
+        if ended_before is not None:
+            query = query.where(runs.c.ended_at < ended_before)
         return [to_unfinished(row) for row in await self._database.read(query)]
 
     async def hosts_with_unfinished_runs(self) -> frozenset[str]:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from app.agents.adapters import FunctionAgent
 from app.agents.base import Approval, Turn
-from app.errors import Draining, NoAnswer, NoSuchApproval, RunActive, RunNotFound, SessionNotFound
+from app.errors import Draining, Fenced, NoAnswer, NoSuchApproval, RunActive, RunNotFound, SessionNotFound
+from app.hosting import sweeping
 from app.hosting.conversation import NewMessage
+from app.hosting.recovery import finish
 from app.sessions.base import Run, RunStatus
 from tests.hosts.conftest import Town
 from tests.house import ME, PATIENCE, House
@@ -338,6 +341,37 @@ async def test_a_process_that_was_given_up_finds_out_and_writes_nothing_more(los
 
     await until(executes_nothing)
     assert (await row_of(there, run)).status is RunStatus.INTERRUPTED
+
+
+async def test_an_end_that_a_process_decided_while_the_host_woke_up_and_said_more_is_shown(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "OVERDUE", timedelta(0))
+    here, there = await town.open(), await town.open()
+    session = await here.session()
+    run = await here.start(session)
+    async with there.watch(session) as watch, there.watch_run(run) as of_run:
+        town.agents[0].says("a")
+        await watch.until("stream_delta")
+        append = there.log.append
+
+        async def append_late(*args: Any, **more: Any) -> None:
+            monkeypatch.setattr(there.log, "append", append)
+            town.agents[0].says("b")
+            await watch.until("stream_delta")
+            await append(*args, **more)
+
+        monkeypatch.setattr(there.log, "append", append_late)
+        (left,) = await there.rows.unfinished_runs()
+        with pytest.raises(Fenced):
+            await finish(there.stores, left, there.registry._hosting.decide)
+        assert (await watch.until("error"))[-1]["code"] == "run_interrupted"
+        assert (await of_run.until("error"))[-1]["code"] == "run_interrupted"
+
+    async def is_put_away() -> bool:
+        return not await there.rows.unfinished_runs()
+
+    await until(is_put_away)
 
 
 # going away

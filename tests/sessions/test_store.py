@@ -531,10 +531,13 @@ async def test_the_unfinished_runs_of_some_hosts_and_the_hosts_that_have_any(sto
         ("behind", "two"),
     ]
     assert await store.unfinished_runs([]) == []
+    assert await store.unfinished_runs(ended_before=AT + 9 * SECOND) == []
     ended = await store.finish_run("of one", an_outcome())
     assert ended is not None
     assert ended.next is not None
     assert (ended.next.id, ended.next.host) == ("behind", "two")
+    assert [each.run.id for each in await store.unfinished_runs(ended_before=AT + 2 * SECOND)] == ["of one"]
+    assert await store.unfinished_runs(ended_before=AT + SECOND) == []
 
 
 # Calls that are made again, since their answers were lost

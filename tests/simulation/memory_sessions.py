@@ -332,10 +332,15 @@ class MemorySessions(SessionStore):
             lambda: frozenset(row.run.host for row in self._tables.runs.values() if row.archive is None)
         )
 
-    async def unfinished_runs(self, hosts: Collection[str] | None = None) -> Sequence[Unfinished]:
+    async def unfinished_runs(
+        self, hosts: Collection[str] | None = None, *, ended_before: datetime | None = None
+    ) -> Sequence[Unfinished]:
+        def is_due(run: Run) -> bool:
+            return ended_before is None or (run.ended_at is not None and run.ended_at < ended_before)
+
         def work() -> list[Unfinished]:
             rows = [row for row in self._tables.runs.values() if row.archive is None]
-            rows = [row for row in rows if hosts is None or row.run.host in hosts]
+            rows = [row for row in rows if (hosts is None or row.run.host in hosts) and is_due(row.run)]
             rows.sort(key=lambda row: (row.run.created_at, row.run.id))
             return [Unfinished(row.run, row.terminal) for row in rows]
 
