@@ -16,7 +16,7 @@ from app.agents.base import Approval, File, Turn
 from app.agents.loader import Profiles
 from app.capacity import Capacity, RunPlaces, Seats
 from app.dialects.base import Dialect
-from app.errors import Draining, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound, StoreUnavailable
+from app.errors import Draining, Gap, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound, StoreUnavailable
 from app.events import FileRef
 from app.hosting.approvals import is_settled
 from app.hosting.attendance import Attendance
@@ -412,9 +412,12 @@ class RunRegistry:
 
     async def _is_over(self, run: Run, start: Position) -> bool:
         """Whether `start` is the run's terminal; the row ends a moment before the log does."""
-        if start != Position(run.number, run.last_seq):
+        if start.run != run.number:
             return False
-        page = await self._stores.log.read(run.id, start.seq, 1)
+        try:
+            page = await self._stores.log.read(run.id, start.seq, 1)
+        except Gap:
+            return False
         return page.closed and not page.entries
 
     async def _until_drained(self, work: Awaitable[T]) -> T:

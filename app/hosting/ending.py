@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import structlog
 from attrs import Factory, frozen
 
-from app.errors import Fenced, RunNotFound, StoreUnavailable
-from app.events import Event, RunCancelled, RunFailed, RunInput, RunStarted, StreamEnd
+from app.errors import Fenced, Gap, Lost, RunNotFound, StoreUnavailable
+from app.events import Event, RunCancelled, RunFailed, RunInput, RunStarted, StreamEnd, Terminal
 from app.recorder import Recorder
 from app.runlog.archived import ArchivedLog
 from app.runlog.codec import encode_event
@@ -33,6 +34,7 @@ LOST: Final = RunFailed("internal_error", "what this run had said was lost from 
 """How a run ends whose log was lost while it was in progress: see `app.errors.Lost`."""
 
 _LONGEST_RETRY = 5.0
+_PAGE: Final = 1000
 
 
 @frozen
@@ -54,6 +56,60 @@ def recorder_of(run: Run) -> Recorder:
     """A recorder at the beginning of `run`."""
     asked = RunInput(run.content, run.images, run.files)
     return Recorder(RunStarted(run.id, run.session_id, asked, run.started_at or run.created_at))
+
+
+@frozen
+class Closing:
+    """The events that close a log, the terminal last.
+
+    Attributes:
+        after: the log's tail, which they follow.
+    """
+
+    events: Sequence[Event]
+    after: int
+
+    @property
+    def last_seq(self) -> int:
+        """The terminal's."""
+        return self.after + len(self.events)
+
+
+@frozen
+class Rest:
+    """What there is of a log that this process has not written.
+
+    Attributes:
+        tail: its last seq, 0 if there is nothing.
+    """
+
+    recorder: Recorder
+    tail: int
+
+    @classmethod
+    async def of(cls, stores: Stores, run: Run) -> Rest:
+        """Read it.
+
+        Raises:
+            StoreUnavailable: the storage can't be read.
+        """
+        recorder, after = recorder_of(run), 0
+        while True:
+            try:
+                page = await stores.log.read(run.id, after, _PAGE)
+            except Gap as gap:  # its beginning is lost
+                if gap.earliest - 1 <= after:
+                    raise StoreUnavailable(f"the log of run {run.id} is lost while it is read") from gap
+                after = gap.earliest - 1
+                continue
+            recorder.replay(entry.event for entry in page.entries)
+            if not page.entries:
+                return cls(recorder, after)
+            after = page.entries[-1].seq
+
+    def close(self, terminal: Terminal) -> Closing:
+        """What closes it."""
+        return Closing(self.recorder.end(terminal), self.tail)
 
 
 Decide = Callable[[Run, Outcome], Awaitable[bool]]
@@ -80,9 +136,7 @@ def outcome_of(
             raise TypeError(f"{type(terminal).__name__} ends no run")
 
 
-async def close_log(
-    stores: Stores, run: Run, outcome: Outcome, first_seq: int, closing: list[Event], decide: Decide
-) -> None:
+async def close_log(stores: Stores, run: Run, outcome: Outcome, closing: Closing, decide: Decide) -> None:
     """Decide the run's end in its row, then show it, then archive: whoever sees the terminal finds the row ended."""
     if not await decide(run, outcome):
         log.warning("run.ended_elsewhere", run_id=run.id)
@@ -90,7 +144,7 @@ async def close_log(
         return
     code = outcome.error.code if outcome.error else ""
     stores.telemetry.measures.end(outcome.status, code)
-    await show_and_archive(stores, run.id, first_seq, closing)
+    await show_and_archive(stores, run, closing)
     log.info(
         "run.ended",
         run_id=run.id,
@@ -102,10 +156,29 @@ async def close_log(
     )
 
 
-async def show_and_archive(stores: Stores, run_id: str, first_seq: int, closing: list[Event]) -> None:
-    """Write the events that close a log, the terminal last, and put the log away."""
-    await insist(lambda: stores.log.append(run_id, first_seq, closing, closed=True), run_id=run_id, tries=stores.tries)
-    await insist(lambda: stores.log.archive(run_id), run_id=run_id, tries=stores.tries)
+async def show_and_archive(stores: Stores, run: Run, closing: Closing) -> None:
+    """Write the events that close a log, and put the log away; if it is lost before that, close what is left of it."""
+    terminal = closing.events[-1]
+    due: Closing | None = closing
+    if not isinstance(terminal, Terminal):
+        raise TypeError(f"{type(terminal).__name__} ends no run")
+    while not await _put_away(stores, run, due):
+        rest = await insist(lambda: Rest.of(stores, run), run_id=run.id, tries=stores.tries)
+        due = rest.close(terminal) if rest.recorder.terminal is None else None
+
+
+async def _put_away(stores: Stores, run: Run, due: Closing | None) -> bool:
+    """Append what closes a log, if anything is due, and archive it; False if it turns out to be lost."""
+    if due is not None:
+        append = partial(stores.log.append, run.id, due.after + 1, due.events, closed=True)
+        await insist(append, run_id=run.id, tries=stores.tries)
+    try:
+        await insist(lambda: stores.log.archive(run.id), run_id=run.id, tries=stores.tries)
+    except Lost as error:
+        if await insist(lambda: stores.sessions.holds_session(run.session_id), run_id=run.id, tries=stores.tries):
+            log.error("run.end_lost", run_id=run.id, reason=str(error))  # noqa: TRY400 - no fault here
+        return False
+    return True
 
 
 async def insist(step: Callable[[], Awaitable[T]], *, tries: int | None = None, **whose: str) -> T:

@@ -17,7 +17,7 @@ from app.events import RunCancelled, Terminal
 from app.hosting.attendance import Attendance
 from app.hosting.doubts import Doubts
 from app.hosting.elsewhere import Elsewhere
-from app.hosting.ending import INTERRUPTED, Stores, close_log, insist, outcome_of, recorder_of
+from app.hosting.ending import INTERRUPTED, Closing, Stores, close_log, insist, outcome_of, recorder_of
 from app.hosting.limits import RunLimits
 from app.hosting.run import HostedRun
 from app.hosting.telling import Teller
@@ -266,10 +266,10 @@ class Hosting:
         hosted.lose()
 
     async def _close_unbegun(self, run: Run, terminal: Terminal) -> None:
-        closing = recorder_of(run).end(terminal)
-        outcome = outcome_of(terminal, last_seq=len(closing), output="", at=self._stores.clock())
+        closing = Closing(recorder_of(run).end(terminal), 0)
+        outcome = outcome_of(terminal, last_seq=closing.last_seq, output="", at=self._stores.clock())
         try:
-            await close_log(self._stores, run, outcome, 1, closing, self.decide)
+            await close_log(self._stores, run, outcome, closing, self.decide)
         except (Fenced, RunNotFound) as error:
             log.warning("run.lost", run_id=run.id, reason=str(error))
 

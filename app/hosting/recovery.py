@@ -9,17 +9,15 @@ from typing import Final
 import structlog
 from attrs import evolve
 
-from app.errors import RunNotFound
+from app.errors import Lost, RunNotFound
 from app.events import Terminal
 from app.hosting.deleting import erase
-from app.hosting.ending import INTERRUPTED, Decide, Stores, close_log, insist, outcome_of, recorder_of, show_and_archive
-from app.recorder import Recorder
+from app.hosting.ending import INTERRUPTED, Decide, Rest, Stores, close_log, insist, outcome_of, show_and_archive
 from app.runlog.codec import decode_event
 from app.sessions.base import Outcome, Run, Unfinished
 
 log = structlog.get_logger()
 
-_PAGE = 1000
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
 _TRIES = 5
 """A start that waited for ever would say nothing, and could not be stopped."""
@@ -40,7 +38,7 @@ async def recover(stores: Stores) -> int:
             await stores.log.archive(run_id)
         except RunNotFound:
             await stores.log.drop(run_id)
-        except ValueError:  # open, though every run was finished above: its row is lost
+        except Lost:  # open, though every run was finished above: its row is lost
             log.warning("run.unknown", run_id=run_id, hint="its session was lost with a damaged file")
             await stores.log.drop(run_id)
     for session_id in await stores.sessions.deleted_sessions(_EVER):
@@ -55,23 +53,22 @@ async def finish(stores: Stores, left: Unfinished, decide: Decide) -> None:
         Fenced, RunNotFound: somebody else does the same, or deletes it.
         StoreUnavailable: the storage takes nothing.
     """
-    run_id = left.run.id
-    recorder = recorder_of(left.run)
-    tail = await _replay(stores, run_id, recorder)
-    if recorder.terminal is not None:
-        await stores.log.archive(run_id)
+    run = left.run
+    rest = await Rest.of(stores, run)
+    if rest.recorder.terminal is not None:
+        await stores.log.archive(run.id)
         return
     terminal = decode_event(left.terminal) if left.terminal is not None else INTERRUPTED
     if not isinstance(terminal, Terminal):
-        raise TypeError(f"the row of {run_id} holds no terminal event")
-    closing = recorder.end(terminal)
-    log.info("run.recovered", run_id=run_id, events=tail, code=getattr(terminal, "code", None))
+        raise TypeError(f"the row of {run.id} holds no terminal event")
+    closing = rest.close(terminal)
+    log.info("run.recovered", run_id=run.id, events=rest.tail, code=getattr(terminal, "code", None))
     if left.terminal is None:
-        last_seq = tail + len(closing)
-        outcome = outcome_of(terminal, last_seq=last_seq, output=recorder.content, at=stores.clock())
-        await close_log(stores, left.run, outcome, tail + 1, closing, decide)
+        output, last_seq = rest.recorder.content, closing.last_seq
+        outcome = outcome_of(terminal, last_seq=last_seq, output=output, at=stores.clock())
+        await close_log(stores, run, outcome, closing, decide)
     else:
-        await show_and_archive(stores, run_id, tail + 1, closing)
+        await show_and_archive(stores, run, closing)
 
 
 async def _decide(stores: Stores, run: Run, outcome: Outcome) -> bool:
@@ -80,13 +77,3 @@ async def _decide(stores: Stores, run: Run, outcome: Outcome) -> bool:
         lambda: stores.sessions.finish_run(run.id, outcome, promote=False), run_id=run.id, tries=stores.tries
     )
     return ended is not None
-
-
-async def _replay(stores: Stores, run_id: str, recorder: Recorder) -> int:
-    after = 0
-    while True:
-        page = await stores.log.read(run_id, after, _PAGE)
-        recorder.replay(entry.event for entry in page.entries)
-        if not page.entries:
-            return after
-        after = page.entries[-1].seq

@@ -18,7 +18,7 @@ from app.agents.base import Agent, Approval, Turn
 from app.errors import AgentError, Fenced, Lost, RunNotFound, StoreUnavailable
 from app.events import ApprovalRequested, Event, RunFailed, StreamEnd, Terminal
 from app.hosting.approvals import Approvals
-from app.hosting.ending import LOST, Decide, Stores, close_log, insist, outcome_of, recorder_of, unexpected
+from app.hosting.ending import LOST, Closing, Decide, Stores, close_log, insist, outcome_of, recorder_of, unexpected
 from app.hosting.limits import Allowance, RunLimits, Timekeeper
 from app.recorder_values import agents_own
 from app.sessions.base import Outcome, Run
@@ -246,10 +246,11 @@ class HostedRun:
         await self._flush()
         if self._lost:
             self._closing = self._pending + self._closing
+        closing = Closing(self._closing, self._next_seq - 1)
         terminal = self._closing[-1]
         outcome = outcome_of(
             terminal,
-            last_seq=self._next_seq + len(self._closing) - 1,
+            last_seq=closing.last_seq,
             output=self._recorder.content,
             at=self._stores.clock(),
             state=_storable(self._turn.state, self.run.id) if self._turn else None,
@@ -261,7 +262,7 @@ class HostedRun:
                 self._watch.ended(outcome, terminal)
             return decided
 
-        await close_log(self._stores, self.run, outcome, self._next_seq, self._closing, decide)
+        await close_log(self._stores, self.run, outcome, closing, decide)
 
 
 def _storable(state: dict[str, Any], run_id: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from app.errors import Fenced, Gap
+from app.errors import Fenced, Gap, Lost
 from app.events import Event
 from app.measures import Measures
 from app.runlog.archive import decode_archive, encode_archive, trim_archive
@@ -54,10 +54,10 @@ class ArchivedLog:
         self._share = SingleFlight()
 
     async def archive(self, run_id: str) -> None:
-        """Move a closed log to the archive. Harmless when it was moved before, wholly or half.
+        """Move a closed log to the archive. Harmless when it was moved before, wholly or half, or its run was deleted.
 
         Raises:
-            ValueError: the log is open.
+            Lost: the log is open, or not there: what closed it is gone, or nothing ever did.
         """
         await self._share(("archive", run_id), lambda: self._move(run_id))
 
@@ -143,6 +143,8 @@ class ArchivedLog:
             self._seen_live.discard(run_id)
             self._epoch += 1
             await self._live.drop(run_id)
+        elif await self._archive.awaits_archive(run_id):
+            raise Lost(f"there is no log of run {run_id}")
 
     async def _read_whole(self, run_id: str) -> tuple[int, list[Event]]:
         """All that there is of a closed log, and the seq that it begins with: not 1 if something of it was lost."""
@@ -151,7 +153,7 @@ class ArchivedLog:
         while True:
             page = await self._live.read(run_id, first_seq - 1 + len(events), _PAGE)
             if page.tail and not page.closed:
-                raise ValueError(f"the log of run {run_id} is open")
+                raise Lost(f"the log of run {run_id} is open")
             events += [entry.event for entry in page.entries]
             if first_seq - 1 + len(events) == page.tail:
                 return first_seq, events

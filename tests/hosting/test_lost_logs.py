@@ -100,3 +100,31 @@ async def test_a_run_whose_agent_speaks_on_ends_with_what_was_not_stored_yet(
     async with house.watch(await house.session()) as other:
         assert (await other.next())["type"] == "caught_up"
     await house.start(session)
+
+
+async def test_an_end_that_is_lost_before_it_is_put_away_is_given_once_more(
+    valkey, prefix, open_house, puppet, monkeypatch
+) -> None:
+    house = await open_house_on(valkey.url, prefix, open_house, puppet, 0.05)
+    archive = house.log.archive
+
+    async def lose_and_archive(run_id: str) -> None:
+        monkeypatch.setattr(house.log, "archive", archive)
+        await asyncio.to_thread(valkey.ask, "DEL", f"{prefix}{{{run_id}}}")
+        house.log.release(run_id)  # what is in memory could be put away as it is
+        await archive(run_id)
+
+    monkeypatch.setattr(house.log, "archive", lose_and_archive)
+    session = await house.session()
+    run = await house.start(session)
+    puppet.says("Hello")
+    puppet.returns()
+    ended = await house.ended(run)
+    assert (ended.status, ended.output) == (RunStatus.COMPLETED, "Hello")
+    again = await house.messages(run)
+    assert [(each["type"], each.get("content")) for each in again if "id" in each] == [
+        ("stream_start", None),
+        ("stream_end", "Hello"),
+    ]
+    gap, *rest = await house.messages(run, "1-3")
+    assert (gap["type"], [each["type"] for each in rest]) == ("gap", ["stream_start", "stream_end", "caught_up"])

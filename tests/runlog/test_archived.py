@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from app.errors import Fenced, Gap
+from app.errors import Fenced, Gap, Lost
 from app.events import TextDelta, TextEnd
 from app.measures import Measures
 from app.runlog.archived import ArchivedLog
@@ -178,7 +178,7 @@ async def test_archiving_twice_at_once_is_archiving_once(log, live) -> None:
 async def test_an_open_log_is_not_archived(log, live, shelf) -> None:
     await log.append("r", 1, words(1, 2))
 
-    with pytest.raises(ValueError, match="open"):
+    with pytest.raises(Lost, match="open"):
         await log.archive("r")
     assert (await live.runs(), shelf.bodies) == (["r"], {})
 
@@ -195,7 +195,10 @@ async def test_a_log_that_could_not_be_put_stays_live(live) -> None:
     assert await live.runs() == ["r"]
 
 
-async def test_a_run_that_neither_knows_is_not_archived(log, shelf) -> None:
+async def test_a_log_that_is_not_there_is_lost_unless_its_run_is_not_there_either(log, shelf) -> None:
+    with pytest.raises(Lost):
+        await log.archive("r")
+    shelf.deleted.add("r")
     await log.archive("r")
 
     assert shelf.bodies == {}
