@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.gateway import Gateway, every_event, new_session, start
 from tests.postgres import PostgresServer, postgres_server
-from tests.runlog.servers import VALKEY, KeyServer
+from tests.runlog.servers import DURABLE, VALKEY, KeyServer
 from tests.watching import PATIENCE, Item, Watch, position, rise, story, text_of, watch_sse, watch_ws
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +72,7 @@ class Town:
 
 @pytest.fixture(scope="module")
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    rows, keys = postgres_server(), KeyServer(VALKEY, "--appendonly", "yes")
+    rows, keys = postgres_server(), KeyServer(VALKEY, *DURABLE)
     gateways: list[Gateway] = []
     try:
         shared = SETTINGS | {"database_url": rows.migrated(), "redis_url": keys.url, "run_deadline": str(DEADLINE)}

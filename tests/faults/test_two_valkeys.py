@@ -15,7 +15,7 @@ from attrs import frozen
 from tests.faults.test_several_processes import SHARED
 from tests.gateway import Gateway, Launch, every_event, new_session, start
 from tests.postgres import postgres_server
-from tests.runlog.servers import VALKEY, KeyServer, start_server
+from tests.runlog.servers import DURABLE, VALKEY, KeyServer, start_server
 from tests.watching import Item, Watch, text_of, watch_ws
 
 __all__ = ["start_server"]
@@ -40,7 +40,7 @@ class Town:
 
 @pytest.fixture
 def town(start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path) -> Town:
-    lasting, dying = (start_server(VALKEY, "--appendonly", "yes") for _ in range(2))
+    lasting, dying = (start_server(VALKEY, *DURABLE) for _ in range(2))
     shared = SHARED | {"database_url": postgres_server().migrated(), "data_dir": str(tmp_path)}
     shared |= {"drain_timeout": str(DRAIN)}
     shared["redis_url"] = f"{lasting.url},{dying.url}"

