@@ -42,16 +42,16 @@ async def perform(house):
 
 
 async def test_a_run_that_takes_too_long_is_ended(open_house):
-    house = await open_house(chatty, deadline=0.05, idle=0)
+    house = await open_house(chatty, deadline=0.5, idle=0)
     run, end = await perform(house)
-    assert end == RunFailed("deadline_exceeded", "the run took longer than 0.05 seconds")
+    assert end == RunFailed("deadline_exceeded", "the run took longer than 0.5 seconds")
     assert (run.status, run.error.code, set(run.output)) == (RunStatus.FAILED, "deadline_exceeded", {"."})
 
 
 async def test_a_run_whose_agent_says_nothing_is_ended(open_house):
-    house = await open_house(silent, idle=0.05)
+    house = await open_house(silent, idle=0.5)
     run, end = await perform(house)
-    assert end == RunFailed("agent_idle", "the agent said nothing for 0.05 seconds")
+    assert end == RunFailed("agent_idle", "the agent said nothing for 0.5 seconds")
     assert (run.status, run.output) == (RunStatus.FAILED, "so far")
 
 

@@ -61,7 +61,6 @@ class Town:
     street: Street = field(factory=lambda: Street(lease=LEASE, patience=2.0))
     memory: SharedLog = field(factory=SharedLog)
     losing: bool = False
-    confirm: float = CONFIRM
     agents: list[Puppet] = field(factory=list)
     fleets: list[LocalFleet | MortalFleet] = field(factory=list)
     houses: list[House] = field(factory=list)
@@ -82,7 +81,7 @@ class Town:
         if self.server is None:
             return LocalFleet(self.street, loses=lambda: self.losing), self.memory
         server = Server(self.server.url)
-        fleet = MortalFleet(server, prefix=self.prefix, lease=LEASE, renew=RENEW, patience=2.0, confirm=self.confirm)
+        fleet = MortalFleet(server, prefix=self.prefix, lease=LEASE, renew=RENEW, patience=2.0, confirm=CONFIRM)
         await fleet.sign()
         return fleet, await RedisLog.open(self.server.url, prefix=self.prefix)
 

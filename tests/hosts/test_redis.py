@@ -15,7 +15,7 @@ from app.hosts.redis import RedisFleet, open_fleet
 from app.runlog.redis.following import Following
 from app.sessions.base import RunStatus
 from app.viewing.audience import Audience
-from tests.hosts.conftest import LEASE, MortalFleet, Town
+from tests.hosts.conftest import LEASE, Town
 from tests.hosts.test_two_hosts import until_subscribed
 from tests.house import ME, PATIENCE
 from tests.runlog.servers import DURABLE, VALKEY, KeyServer, free_port
@@ -170,53 +170,9 @@ async def test_a_run_that_begins_before_a_lost_subscription_is_back_is_found_onc
 async def test_a_server_that_was_emptied_makes_nobody_dead(town: Town, server: KeyServer) -> None:
     here, there = await town.open(), await town.open()
     run = await here.start(await here.session())
-    await until_it_is_sure(town.fleets[1])
     server.ask("FLUSHALL")
     assert await town.fleets[1].gone([run.host]) == frozenset()
     assert await there.registry.sweep.gone() == frozenset()
-
-
-async def until_it_is_sure(fleet: MortalFleet) -> None:
-    """Wait until nothing but its death can be why a host has no lease."""
-    async with asyncio.timeout(PATIENCE):
-        while not (await fleet._lease._missing(["nobody"]))[1]:  # noqa: ASYNC110 - it is the server that knows
-            await asyncio.sleep(0.01)
-
-
-async def test_a_death_is_certain_at_once_if_the_server_was_there_all_the_time(town: Town) -> None:
-    town.confirm = 60.0
-    await town.open()
-    await town.open()
-    here, there = town.fleets
-    await until_it_is_sure(there)
-    here.die()
-    async with asyncio.timeout(PATIENCE):
-        while await there.gone([here.name]) != {here.name}:  # noqa: ASYNC110 - a key that expires
-            await asyncio.sleep(0.01)
-
-
-async def test_nobody_is_sure_of_a_death_where_the_server_has_an_older_sign_of_himself(
-    town: Town, server: KeyServer
-) -> None:
-    await town.open()
-    (fleet,) = town.fleets
-    await until_it_is_sure(fleet)
-    server.ask("SET", f"t:host:{fleet.name}", "0", "KEEPTTL")
-    assert await fleet._lease._missing(["nobody"]) == ({"nobody"}, False)
-
-
-async def test_nobody_is_sure_of_a_death_who_was_not_there_all_the_time_either(town: Town, server: KeyServer) -> None:
-    await town.open()
-    await town.open()
-    there = town.fleets[1]
-    await until_it_is_sure(there)
-    server.pause()
-    async with asyncio.timeout(PATIENCE):
-        while not there._lease._is_late():  # noqa: ASYNC110 - it is its clock that knows
-            await asyncio.sleep(0.01)
-    server.resume()
-    await there.sign()
-    assert await there._lease._missing(["nobody"]) == ({"nobody"}, False)
 
 
 async def test_who_has_seen_more_elsewhere_than_is_known_here_yet_misses_nothing(
