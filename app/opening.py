@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from app.agents.loader import Profiles
+from app.assembly import assemble
 from app.capacity import Capacity
 from app.dialects.native import Native
 from app.errors import ConfigurationError, StoreUnavailable, installs
@@ -69,16 +70,16 @@ async def open_registry(settings: Settings, profiles: Profiles, telemetry: Telem
             retention = Retention(stores, uploads, settings.retention_days, clock)
             await stack.enter_async_context(retention.sweeping())
         native = Native()
-        registry = RunRegistry(
+        parts = assemble(
             stores,
             uploads,
-            profiles,
             {native.name: native},
             limits=_limits(settings),
             capacity=_capacity(settings),
             disconnect_grace=settings.disconnect_grace,
             fleet=fleet,
         )
+        registry = RunRegistry(parts, profiles)
         stack.push_async_callback(registry.close, settings.drain_timeout)
         if fleet.shared:
             await stack.enter_async_context(registry.sweep.sweeping())

@@ -6,7 +6,7 @@ Every method takes the principal, and every session is looked up in one place (P
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, TypeVar
 
 import anyio
@@ -14,30 +14,14 @@ from attrs import evolve
 
 from app.agents.base import Approval, File, Turn
 from app.agents.loader import Profiles
-from app.capacity import Capacity, RunPlaces, Seats
-from app.dialects.base import Dialect
+from app.assembly import Parts
 from app.errors import Draining, Gap, InvalidMessage, NoSuchApproval, RunNotFound, SessionNotFound, StoreUnavailable
 from app.events import FileRef
 from app.hosting.approvals import is_settled
-from app.hosting.attendance import Attendance
-from app.hosting.commanding import Commands
 from app.hosting.conversation import NewMessage, turn_of
-from app.hosting.deleting import Deletions
-from app.hosting.elsewhere import Elsewhere
-from app.hosting.ending import Stores
-from app.hosting.host import Hosting
-from app.hosting.limits import RunLimits
-from app.hosting.membership import Membership
-from app.hosting.sweeping import Sweep
-from app.hosting.telling import Teller
-from app.hosts.base import Alone, Fleet
-from app.oversight import Oversight
 from app.position import Position
-from app.readiness import Readiness
 from app.sessions.base import Listing, NewRun, Run, Session, Started
 from app.telemetry import RunWatch
-from app.uploads.desk import Uploads
-from app.viewing.audience import Audience
 from app.viewing.viewer import Slice, Viewer
 
 T = TypeVar("T")
@@ -55,63 +39,28 @@ class RunRegistry:
     """The runs of this process, and the doors to every run that is kept.
 
     Args:
-        stores: where logs and rows are kept.
-        uploads: where files are kept.
+        parts: what is behind the doors.
         profiles: the agents that can be talked to.
-        dialects: by name.
-        limits: what a run may take.
-        capacity: how many runs and viewers there may be.
-        disconnect_grace: seconds without a viewer after which a run that asked for it is cancelled (P3.11).
-        fleet: the processes that are one gateway with this one; none, by default.
 
     Attributes:
         sweep: finishes what other processes left; somebody has to sweep where there are any.
         oversight: everybody's runs, for whoever may see them: it asks for no principal.
     """
 
-    def __init__(
-        self,
-        stores: Stores,
-        uploads: Uploads,
-        profiles: Profiles,
-        dialects: Mapping[str, Dialect],
-        *,
-        limits: RunLimits,
-        capacity: Capacity | None = None,
-        disconnect_grace: float,
-        fleet: Fleet | None = None,
-    ) -> None:
+    def __init__(self, parts: Parts, profiles: Profiles) -> None:
         self.profiles = profiles
         self.draining = False
-        self.oversight = Oversight(stores.sessions, stores.telemetry.measures, stores.telemetry.siblings)
-        self._stores = stores
-        self._rows = stores.sessions
-        self._uploads = uploads
-        fleet = fleet or Alone()
-        self._readiness = Readiness(stores, fleet)
-        attendance = Attendance(disconnect_grace, self._left, fleet.viewed_elsewhere if fleet.shared else None)
-
-        def count(viewed: str, viewers: int) -> None:
-            attendance.count(viewed, viewers)
-            fleet.viewed(viewed, viewers)
-
-        capacity = capacity or Capacity()
-        self._audience = Audience(
-            stores.log,
-            stores.sessions,
-            dialects,
-            stores.telemetry.measures,
-            seats=Seats(capacity),
-            on_count=count,
-            shared=fleet.shared,
-        )
-        elsewhere, tell = Elsewhere(fleet, stores.sessions), Teller(self._audience.sessions, fleet)
-        self._hosting = Hosting(stores, elsewhere, tell, limits, attendance)
-        self._commands = Commands(self._hosting, elsewhere)
-        self._places = RunPlaces(capacity, self._hosting.sessions)
-        self._deletions = Deletions(stores, uploads, self._hosting, elsewhere, tell, self._audience)
-        self.sweep = Sweep(stores, fleet, self._hosting, self._deletions, self._audience)
-        fleet.join(Membership(self._hosting, self._commands, self._audience, stores.sessions))
+        self.oversight = parts.oversight
+        self.sweep = parts.sweep
+        self._stores = parts.stores
+        self._rows = parts.stores.sessions
+        self._uploads = parts.uploads
+        self._readiness = parts.readiness
+        self._audience = parts.audience
+        self._hosting = parts.hosting
+        self._commands = parts.commands
+        self._places = parts.places
+        self._deletions = parts.deletions
         self._interruptible: set[anyio.CancelScope] = set()
 
     # sessions
@@ -381,9 +330,6 @@ class RunRegistry:
             if self._stores.log.suits(run_id):
                 break
         return run_id
-
-    def _left(self, run_id: str) -> None:
-        self._hosting.stop(run_id, "every viewer has left")
 
     async def _run_or_latest(self, principal: str, session_id: str, run_id: str | None) -> Run:
         """A run; without an id the one in progress, else the last. Whose it is comes before what becomes of it."""

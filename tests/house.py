@@ -13,6 +13,7 @@ from attrs import define, field
 
 from app.agents.base import Agent, File, Profile, Turn
 from app.agents.loader import Profiles
+from app.assembly import assemble
 from app.capacity import Capacity
 from app.dialects.base import Frame
 from app.dialects.native import Native
@@ -152,16 +153,16 @@ class House:
         if fleet is None:
             await uploads.recover()
         profile = Profile("default", agent)
-        registry = RunRegistry(
+        parts = assemble(
             stores,
             uploads,
-            Profiles(profile, {"default": profile}),
             {"native": Native()},
             limits=RunLimits(**limits),
             capacity=capacity,
             disconnect_grace=grace,
             fleet=fleet,
         )
+        registry = RunRegistry(parts, Profiles(profile, {"default": profile}))
         return cls(folder, agent, rows, log, stores, uploads, registry, recovered)
 
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final, Self, TypeVar
 
 from app.agents.base import Profile
 from app.agents.loader import Profiles
+from app.assembly import assemble
 from app.dialects.base import Batch
 from app.dialects.native import Native
 from app.hosting.ending import Stores
@@ -58,15 +59,15 @@ class Host:
         uploads = Uploads(self.town.disks.files, rows, LIMITS, self.town.clock)
         profile = Profile("default", self.company)
         native = Native()
-        self.registry = RunRegistry(
+        parts = assemble(
             stores,
             uploads,
-            Profiles(profile, {"default": profile}),
             {native.name: native},
             limits=RunLimits(),
             disconnect_grace=GRACE,
             fleet=self.fleet,
         )
+        self.registry = RunRegistry(parts, Profiles(profile, {"default": profile}))
         for closing in (self.log.close, rows.close, uploads.close, self.fleet.close):
             self._stack.push_async_callback(closing)
         await self._stack.enter_async_context(self.registry.sweep.sweeping())

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.agents.base import Profile
 from app.agents.loader import Profiles
+from app.assembly import assemble
 from app.dialects.native import Native
 from app.hosting.ending import Stores
 from app.hosting.limits import RunLimits
@@ -68,14 +69,8 @@ class World:
         await self.uploads.recover()
         profile = Profile("default", self.company)
         native = Native()
-        self.registry = RunRegistry(
-            stores,
-            self.uploads,
-            Profiles(profile, {"default": profile}),
-            {native.name: native},
-            limits=RunLimits(),
-            disconnect_grace=GRACE,
-        )
+        parts = assemble(stores, self.uploads, {native.name: native}, limits=RunLimits(), disconnect_grace=GRACE)
+        self.registry = RunRegistry(parts, Profiles(profile, {"default": profile}))
         self.life.faults = faults
         self.schedule.say("process", "is there, finished", recovered)
         self.opened.set()
