@@ -157,6 +157,7 @@ class RunRegistry:
         def watch(run: Run) -> RunWatch:
             return RunWatch(self._stores.telemetry, run, profile.name, message.cause, self._stores.clock)
 
+        self._refuse_when_draining()  # after the last wait, or nobody might be there any more to end the run
         with self._places.starting(principal, session_id):
             return await self._hosting.start(
                 session_id, new, profile.agent, prepare, watch, cancel_when_left=message.cancel_when_left

@@ -394,6 +394,21 @@ async def test_a_viewer_that_takes_nothing_holds_up_no_deletion(house, monkeypat
 # going away
 
 
+async def test_a_start_that_is_on_its_way_when_the_process_is_told_to_go_starts_nothing(house, monkeypatch):
+    session = await house.session()
+    claimed = house.uploads.claimed
+
+    async def slowly(*args):
+        found = await claimed(*args)
+        house.registry.drain()
+        return found
+
+    monkeypatch.setattr(house.uploads, "claimed", slowly)
+    with pytest.raises(Draining):
+        await house.start(session)
+    assert (await house.registry.runs(ME, session, 10, None)).items == ()
+
+
 async def test_a_draining_registry_takes_nothing_new_and_sends_viewers_away(house):
     session = await house.session()
     run = await house.start(session)
