@@ -3,6 +3,7 @@
 import re
 
 import httpx
+import pytest
 from playwright.sync_api import expect
 
 from tests.callers import ADA
@@ -15,6 +16,7 @@ def row(tab, run: str):
     return tab.page.locator(f"tr[data-run={run}]")
 
 
+@pytest.mark.slow
 def test_a_run_is_seen_live_with_its_viewers_and_how_it_ended(api, open_tab):
     path = api.start("/quiet /rate 0.01 a secret word")
     _, _, session, _, run = path.split("/")

@@ -124,6 +124,7 @@ async def test_a_silent_connection_is_given_up(
     assert lost
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_killed_in_mid_run_is_waited_for(launch: Launch, transport: str) -> None:
     gateway = launch()
     async with Cable.plugged(lambda: gateway.url) as cable:
@@ -224,6 +225,7 @@ async def test_a_program_that_reads_too_slowly_gets_everything_all_the_same(
     assert lost
 
 
+@pytest.mark.slow
 async def test_a_server_that_is_not_there_yet_is_waited_for(launch: Launch, transport: str, lost: list[Lost]) -> None:
     gateway = launch()
     session_id = await create_session(gateway.url)

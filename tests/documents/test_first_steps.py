@@ -21,6 +21,7 @@ def test_the_readme_drops_a_connection_and_gets_exactly_the_rest(reader: Reader,
     is_exact(reader, [dropped, resumed])
 
 
+@pytest.mark.slow
 @pytest.mark.executes("docs/tutorial.md", "console", "sh", "python")
 def test_the_tutorial_survives_a_lost_connection_and_a_killed_server(reader: Reader, blocks: list[Block]) -> None:
     reader.follow(blocks)

@@ -66,6 +66,7 @@ def test_an_upgrade_installs_like_the_first_time(blocks: list[Block]) -> None:
     assert [stop, start] == [f"systemctl {verb} {unit()['Service']['StateDirectory']}" for verb in ("stop", "start")]
 
 
+@pytest.mark.slow
 @pytest.mark.executes(SYSTEMD, "sh", section="backups")
 @pytest.mark.skipif(shutil.which("sqlite3") is None, reason="sqlite3 is not installed: apt-get install sqlite3")
 def test_a_backup_of_a_running_server_is_served_by_another_one(

@@ -70,6 +70,7 @@ async def test_an_agent_that_does_not_come_to_an_end_is_ended(launch: Launch, wa
     assert text_of(items).startswith("0 1 2 ")
 
 
+@pytest.mark.slow
 async def test_of_a_million_events_the_first_hundred_thousand_are_kept_and_nobody_else_notices(launch: Launch) -> None:
     """Row 16: a million events."""
     gateway = launch(agent="faulty:agent")
@@ -163,6 +164,7 @@ async def test_of_a_cancel_and_the_end_that_it_meets_one_wins(gateway: Gateway) 
     assert set(ends) <= {"completed", "cancelled"}
 
 
+@pytest.mark.slow
 async def test_an_agent_that_swallows_its_cancellation_is_ended_without_its_help(gateway: Gateway) -> None:
     """Row 27: the agent swallows CancelledError."""
     async with gateway.client() as http:

@@ -28,6 +28,7 @@ def answered(connection: socket.socket) -> bool:
     return False
 
 
+@pytest.mark.slow
 async def test_without_file_descriptors_newcomers_are_refused_quietly_until_there_are_some(launch: Launch) -> None:
     """Row 32: file descriptors are exhausted."""
     gateway = launch(agent="faulty:agent", asked_for=("storage.failed",))

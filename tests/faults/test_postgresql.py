@@ -19,6 +19,7 @@ def server() -> Iterator[PostgresServer]:
     server.start_again()
 
 
+@pytest.mark.slow
 async def test_what_is_in_postgresql_outlives_the_gateway_and_a_restart_of_the_server(
     launch: Launch, server: PostgresServer
 ) -> None:

@@ -138,6 +138,7 @@ async def test_a_server_that_is_not_there_is_named_in_one_line() -> None:
     assert "canary" not in said
 
 
+@pytest.mark.slow
 async def test_a_process_stops_in_time_without_its_server(
     start_server: Callable[..., KeyServer], launch: Launch, tmp_path: Path
 ) -> None:

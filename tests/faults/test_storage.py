@@ -136,6 +136,7 @@ async def test_a_file_that_the_disk_has_no_room_for_is_refused_and_takes_no_room
     assert (small.status_code, again.status_code) == (201, 201)
 
 
+@pytest.mark.slow
 async def test_a_start_on_a_full_disk_says_so_and_the_next_one_finishes_what_was_left(
     launch: Launch, small_disk: SmallDisk
 ) -> None:

@@ -81,6 +81,7 @@ class Asking:
         assert (await http.post(answer, json={"approved": True})).status_code == 202
 
 
+@pytest.mark.slow
 async def test_runs_on_the_other_valkey_go_on_and_those_on_the_dead_one_end_once_it_is_back(town: Town) -> None:
     async with town.one.client() as http, town.other.client() as elsewhere, AsyncExitStack() as stack:
         unharmed, ahead = await Asking.on(town.lasting, town, stack)

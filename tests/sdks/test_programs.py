@@ -48,6 +48,7 @@ def plain(lines: list[Line]) -> list[Line]:
     return joined([(where, kind, text if kind.endswith(own) else "") for where, kind, text in lines])
 
 
+@pytest.mark.slow
 @pytest.mark.executes("docs/how-to/generated-sdks.md", "sh")
 def test_what_was_followed_is_the_whole_log_though_the_connection_was_reset_twice(outcome: Outcome) -> None:
     assert outcome.status == 0, outcome.complaints

@@ -123,6 +123,7 @@ async def second_head(gateway: Gateway) -> float:
     return time.monotonic() - began
 
 
+@pytest.mark.slow
 async def test_a_head_that_does_not_come_is_not_waited_for(gateway: Gateway) -> None:
     handshake = LINE + b"upgrade: websocket\r\nconnection: upgrade\r\n"
     took = await asyncio.gather(
@@ -166,6 +167,7 @@ async def test_a_body_that_moves_may_take_its_time(launch: Launch) -> None:
     assert status.startswith(b"HTTP/1.1 201")
 
 
+@pytest.mark.slow
 async def test_the_rest_of_a_body_that_is_refused_is_not_taken_for_ever(gateway: Gateway) -> None:
     head = request(gateway, "/nowhere", "transfer-encoding: chunked", method="POST")
     piece = b"2000\r\n" + b"x" * 8192 + b"\r\n"

@@ -139,6 +139,7 @@ async def test_a_rolling_restart_costs_neither_a_message_nor_a_command(
     assert Counter(row["status"] for row in rows).keys() <= {"completed", "interrupted"}
 
 
+@pytest.mark.slow
 async def test_a_gateway_that_dies_is_passed_over_at_once(proxy: Nginx, pair: tuple[Gateway, Gateway]) -> None:
     pair[0].kill()
     for _ in range(20):

@@ -69,6 +69,7 @@ async def test_who_sends_slowly_is_cut_and_everybody_else_is_served(gateway: Gat
     assert await attacking == "No open connections left"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("door", ["/sessions/{}/events?after=0", "/sessions/{}/runs/{}/log?limit=40"])
 async def test_who_reads_slowly_is_cut_and_everybody_else_is_served(gateway: Gateway, door: str) -> None:
     async with gateway.client() as http:

@@ -108,6 +108,7 @@ async def test_a_viewer_that_takes_nothing_is_cut_and_nobody_else_notices(
         assert not rest.endswith(b"0\r\n\r\n")
 
 
+@pytest.mark.slow
 async def test_a_socket_that_wakes_up_three_seconds_late_is_told_that_it_was_too_slow(
     loud: Gateway, sockets: list[socket.socket]
 ) -> None:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-SCHEDULES = int(os.environ.get("RUNCAST_SCHEDULES", "2000"))
+SCHEDULES = int(os.environ.get("RUNCAST_SCHEDULES", "1000"))
 SEED = os.environ.get("RUNCAST_SEED")
 
 

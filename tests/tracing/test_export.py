@@ -104,6 +104,7 @@ async def test_what_is_left_is_exported_when_the_process_ends(
     assert span.attributes["runcast.close.code"] == 1012
 
 
+@pytest.mark.slow
 async def test_a_collector_that_is_not_there_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
     gateway = Gateway(tmp_path, drain_timeout="0").start()

@@ -264,6 +264,7 @@ async def test_runs_that_take_too_long_or_say_nothing_or_too_much_end_typed(laun
             assert (last["type"], last["code"], last["id"]) == ("error", code, run["position"])
 
 
+@pytest.mark.slow
 async def test_a_run_nobody_follows_ends_after_its_grace_also_while_it_waits(launch: Launch) -> None:
     gateway = launch(disconnect_grace="0.3")
     async with gateway.client() as http:

@@ -289,6 +289,7 @@ async def test_what_is_refused_is_counted_by_door_and_code(gateway: Gateway, bef
     assert found("runcast_rejected_total") == len(codes)
 
 
+@pytest.mark.slow
 async def test_a_loop_that_was_held_up_is_counted(launch: Launch) -> None:
     gateway = launch(agent="faulty:agent")
     async with gateway.client() as http:

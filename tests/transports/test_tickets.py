@@ -140,6 +140,7 @@ async def test_an_open_stream_outlives_its_ticket(launch: Launch) -> None:
             assert (await stream.until_terminal())[-1].type == "stream_end"
 
 
+@pytest.mark.slow
 async def test_a_ticket_survives_a_restart(launch: Launch) -> None:
     gateway = keyed(launch)
     async with with_ticket(gateway) as (_, session, ticket):

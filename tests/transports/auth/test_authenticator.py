@@ -139,6 +139,7 @@ async def answered(http: httpx.AsyncClient, shown: str, status: int) -> None:
             pass
 
 
+@pytest.mark.slow
 async def test_keys_for_jwt_are_rotated_while_it_serves(launch: Launch, tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     old, new = jwk(rsa_key("old"), kid="old"), jwk(ec_key("new"), kid="new")
@@ -157,6 +158,7 @@ async def test_keys_for_jwt_are_rotated_while_it_serves(launch: Launch, tmp_path
         await answered(http, second, 200)
 
 
+@pytest.mark.slow
 async def test_api_keys_are_rotated_while_it_serves_and_open_streams_go_on(launch: Launch, tmp_path: Path) -> None:
     path, later = tmp_path / "keys", mint("ada")
     await asyncio.to_thread(path.write_text, f"{ADA.entry}\n")
