@@ -156,9 +156,10 @@ class Lease:
             return frozenset(), True
         asked = sorted(hosts)
         keys = self._memory, self._own, *map(self._key, asked)
+        last = b"%d" % self._signs  # another may be given before the answer comes
         since, own, *leases = await self._pipe.ask("MGET", *keys, patience=_PATIENCE)
         # One that took over from another, and had not got everything from it, has an older sign of this process.
-        remembers = self._remembers and (since, own) == (self._since, b"%d" % self._signs)
+        remembers = self._remembers and (since, own) == (self._since, last)
         was_there = self._renewed - self._on_time_since >= self._lease and not self._is_late()
         missing = frozenset(host for host, lease in zip(asked, leases, strict=True) if lease is None)
         return missing, remembers and was_there

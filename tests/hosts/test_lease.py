@@ -91,3 +91,10 @@ async def test_who_could_not_sign_in_time_does_not_believe_that_others_could(hos
     await host.signs()
     await host.signs()
     assert await host.is_sure()
+
+
+async def test_a_sign_that_is_given_while_the_server_is_asked_makes_nobody_less_sure(host: Host) -> None:
+    asking = asyncio.create_task(host.is_sure())
+    signing = asyncio.create_task(host.signs())  # it begins before the answer can have come
+    assert await asking
+    await signing
