@@ -175,7 +175,7 @@ async def test_a_viewer_stays_for_every_later_run_and_is_caught_up_once(gateway:
     async with gateway.client() as http:
         session = await new_session(http)
         async with watch(gateway, transport, session) as viewer:
-            received: list[Item] = []
+            received = await viewer.until_type("caught_up")
             logs: list[Item] = []
             for _ in range(3):
                 run = await start(http, session, SMALL)
